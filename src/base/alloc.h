@@ -1,0 +1,33 @@
+// alloc.h -- the one door to the allocator.
+//
+// Everything the library allocates goes through these functions, so that an
+// embedder can bring an allocator (lsm_set_allocator()) and a test can fail any
+// allocation. All of them may be called from any thread.
+
+#ifndef LSM_BASE_ALLOC_H
+#define LSM_BASE_ALLOC_H
+
+#include <stddef.h>
+
+// Each returns NULL when memory is short, and for a product that overflows; the
+// caller reports LSM_NO_MEMORY. A size of 0 yields a unique pointer.
+void *mem_alloc(size_t size) __attribute__((malloc));
+void *mem_alloc_zeroed(size_t count, size_t size) __attribute__((malloc));
+void *mem_resize(void *block, size_t size);
+void *mem_resize_array(void *block, size_t count, size_t size);
+
+// Memory at a multiple of `alignment`, a power of two of at most 4096; released
+// by mem_free_aligned() with the same size.
+void *mem_alloc_aligned(size_t alignment, size_t size);
+void mem_free_aligned(void *block);
+
+// Releasing NULL does nothing.
+void mem_free(void *block);
+
+// For CLEANUP(mem_freep) on a local pointer of any type.
+static inline void mem_freep(void *pointer_to_block)
+{
+    mem_free(*(void **)pointer_to_block);
+}
+
+#endif

@@ -1,0 +1,82 @@
+// bytes.h -- slices that borrow and buffers that own.
+
+#ifndef LSM_BASE_BYTES_H
+#define LSM_BASE_BYTES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/status.h"
+
+static inline lsm_slice slice_make(const void *data, size_t size)
+{
+    return (lsm_slice){.data = data, .size = size};
+}
+
+static inline lsm_slice slice_of(const char *text)
+{
+    return slice_make(text, strlen(text));
+}
+
+static inline lsm_slice slice_of_buf(const lsm_buf *buf)
+{
+    return slice_make(buf->data, buf->size);
+}
+
+// The bytes of `slice` from `offset`, which is at most its size.
+static inline lsm_slice slice_from(lsm_slice slice, size_t offset)
+{
+    return slice_make((const uint8_t *)slice.data + offset, slice.size - offset);
+}
+
+// Orders by memcmp, then by length: less than, equal to or greater than 0.
+static inline int slice_compare(lsm_slice a, lsm_slice b)
+{
+    size_t common = a.size < b.size ? a.size : b.size;
+    int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
+
+    if (order != 0)
+        return order;
+    return (a.size > b.size) - (a.size < b.size);
+}
+
+static inline bool slice_equal(lsm_slice a, lsm_slice b)
+{
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+static inline bool slice_has_prefix(lsm_slice slice, lsm_slice prefix)
+{
+    return slice.size >= prefix.size &&
+           (prefix.size == 0 || memcmp(slice.data, prefix.data, prefix.size) == 0);
+}
+
+// The first eight bytes of a key as a big-endian number, short keys padded with
+// zeroes: heads order as keys do, except that equal heads decide nothing.
+uint64_t slice_head(lsm_slice key);
+
+// Writes the smallest key that is greater than every key with prefix `prefix`
+// into `successor`. Returns LSM_NOT_FOUND (with no words) when there is none,
+// because the prefix is empty or all 0xFF.
+lsm_status slice_prefix_successor(lsm_slice prefix, lsm_buf *successor);
+
+// Buffers grow by at least half, so appending is linear in total. Each function
+// returns LSM_NO_MEMORY with the buffer unchanged when memory is short. The
+// bytes given must not lie in the buffer itself.
+lsm_status buf_reserve(lsm_buf *buf, size_t capacity);
+lsm_status buf_append(lsm_buf *buf, const void *data, size_t size);
+lsm_status buf_assign(lsm_buf *buf, lsm_slice bytes);
+lsm_status buf_append_u8(lsm_buf *buf, uint8_t value);
+lsm_status buf_append_u32(lsm_buf *buf, uint32_t value);
+lsm_status buf_append_u64(lsm_buf *buf, uint64_t value);
+lsm_status buf_append_varint(lsm_buf *buf, uint64_t value);
+// A varint length and the bytes: what read_prefixed() reads.
+lsm_status buf_append_prefixed(lsm_buf *buf, lsm_slice bytes);
+
+static inline void buf_clear(lsm_buf *buf)
+{
+    buf->size = 0;
+}
+
+#endif

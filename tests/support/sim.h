@@ -1,0 +1,109 @@
+// sim.h -- an env in memory that knows what is durable, crashes and fails.
+//
+// It wraps nothing: files and directories live in memory. Per file it keeps the
+// durable bytes and the ordered list of writes, truncations and allocations since
+// the last sync; per directory the durable entries and the ordered list of
+// creations, renames and unlinks since the last directory sync. A name is durable
+// only by dir_sync(), bytes only by file_sync().
+//
+// Every call that could change the disk (create, open for writing, write, sync,
+// allocate, truncate, rename, unlink, directory sync, close of a written file) is
+// numbered from 1; so is every other call that can fail, in its own count.
+
+#ifndef LSM_TESTS_SUPPORT_SIM_H
+#define LSM_TESTS_SUPPORT_SIM_H
+
+#include "env/env.h"
+
+struct sim;
+
+lsm_status sim_new(uint64_t seed, struct sim **out);
+void sim_free(struct sim *sim);
+struct env *sim_env(struct sim *sim);
+
+// --- crashing ---
+
+// What of the unsynced operations survives a crash.
+enum sim_survival {
+    SIM_NONE,   // nothing that was not synced
+    SIM_ALL,    // everything
+    SIM_PREFIX, // per file and directory, a prefix of the pending operations
+    SIM_RANDOM, // any subset, writes torn at any byte, extended parts zero or garbage
+};
+
+// From the call with number `call` on (1: the next one), every call fails with
+// LSM_IO and changes nothing, as if the power had gone before it. 0: never.
+void sim_crash_at(struct sim *sim, uint64_t call);
+bool sim_has_crashed(const struct sim *sim);
+
+// Number of calls so far that could have been crashed at.
+uint64_t sim_call_count(const struct sim *sim);
+
+// Power returns: the disk now holds what survived, all of it durable; open files
+// and directories of before must have been closed (closing works after a crash).
+// The fault settings are cleared; locks are free.
+void sim_restart(struct sim *sim, enum sim_survival survival, uint64_t seed);
+
+// A copy of the disk as it is now, pending operations included, so that several
+// survivals of one crash can be tried.
+lsm_status sim_clone(const struct sim *sim, struct sim **out);
+
+// --- failing ---
+
+enum sim_op {
+    SIM_OP_OPEN = 1 << 0,
+    SIM_OP_READ = 1 << 1,
+    SIM_OP_WRITE = 1 << 2,
+    SIM_OP_SYNC = 1 << 3,
+    SIM_OP_ALLOCATE = 1 << 4,
+    SIM_OP_TRUNCATE = 1 << 5,
+    SIM_OP_RENAME = 1 << 6,
+    SIM_OP_UNLINK = 1 << 7,
+    SIM_OP_DIR_SYNC = 1 << 8,
+    SIM_OP_CLOSE = 1 << 9,
+    SIM_OP_STAT = 1 << 10,
+    SIM_OP_LIST = 1 << 11,
+    SIM_OP_ANY = (1 << 12) - 1,
+};
+
+struct sim_fault {
+    unsigned ops;          // mask of enum sim_op
+    const char *name_part; // only files whose name contains this; NULL: all
+    uint64_t at;           // the at-th matching call from now, from 1
+    bool for_ever;         // and all matching ones after it
+    lsm_status status;     // what the call returns
+    size_t short_by;       // of a write: bytes written before failing (0: none)
+};
+
+// Replaces the fault; NULL removes it. A failed sync leaves the pending bytes
+// readable but drops them from what can become durable (ATC'20), and the next
+// sync of the file succeeds.
+void sim_set_fault(struct sim *sim, const struct sim_fault *fault);
+uint64_t sim_fault_hits(const struct sim *sim);
+
+// --- damage, on the durable state, while nothing is open ---
+
+lsm_status sim_flip(struct sim *sim, const char *dir, const char *name, uint64_t offset,
+                    uint8_t mask);
+lsm_status sim_cut(struct sim *sim, const char *dir, const char *name, uint64_t size);
+
+// --- the publish protocol ---
+
+// Whether the file exists durably: its bytes below `size` and its name are synced.
+bool sim_is_durable(struct sim *sim, const char *dir, const char *name, uint64_t size);
+
+// Called before every write with the bytes to be written, so that a test can
+// assert what the bytes publish (an edit that names a file, a frame that links).
+typedef void (*sim_write_hook)(void *ctx, struct sim *sim, const char *dir, const char *name,
+                               uint64_t offset, const lsm_slice *parts, size_t count);
+void sim_set_write_hook(struct sim *sim, sim_write_hook hook, void *ctx);
+// Called before every unlink and rename onto `name`.
+typedef void (*sim_unlink_hook)(void *ctx, struct sim *sim, const char *dir, const char *name);
+void sim_set_unlink_hook(struct sim *sim, sim_unlink_hook hook, void *ctx);
+
+// --- the clock ---
+
+void sim_advance(struct sim *sim, uint64_t ns);
+void sim_set_wall(struct sim *sim, uint64_t wall_ns);
+
+#endif
