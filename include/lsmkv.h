@@ -21,7 +21,7 @@ typedef enum lsm_status {
     LSM_BUSY = 3,
     LSM_LOCKED = 4,
     LSM_INVALID = 5,
-    LSM_READ_ONLY_DB = 6,
+    LSM_READ_ONLY = 6,
     LSM_NO_SPACE = 7,
     LSM_NO_MEMORY = 8,
     LSM_IO = 9,

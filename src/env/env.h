@@ -8,7 +8,7 @@
 //
 // How errors of the system become statuses: ENOSPC, EDQUOT and EFBIG are
 // LSM_NO_SPACE; ENOMEM is LSM_NO_MEMORY; EMFILE and ENFILE are LSM_BUSY; EROFS,
-// EACCES and EPERM are LSM_READ_ONLY_DB when writing; ENOENT is LSM_NOT_FOUND;
+// EACCES and EPERM are LSM_READ_ONLY when writing; ENOENT is LSM_NOT_FOUND;
 // everything else is LSM_IO.
 
 #ifndef LSM_ENV_ENV_H
