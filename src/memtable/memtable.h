@@ -1,0 +1,47 @@
+// memtable.h -- the newest entries, in memory, in order.
+//
+// A memtable is one skiplist per keyspace over one arena, and a hash index from
+// key to newest entry beside them, so that a lookup neither walks a list to learn
+// that a key is absent nor descends one to find the newest version. One thread
+// inserts at a time (the writer role); any thread reads, taking no lock. What a
+// reader was given lives as long as the memtable.
+
+#ifndef LSM_MEMTABLE_MEMTABLE_H
+#define LSM_MEMTABLE_MEMTABLE_H
+
+#include "base/iter.h"
+
+struct memtable;
+
+// A memtable meant to hold about `size` bytes; it may hold more. One reference.
+lsm_status memtable_new(size_t size, struct memtable **out);
+void memtable_ref(struct memtable *mem);
+void memtable_unref(struct memtable *mem);
+
+// Makes sure that inserting `count` entries, with `bytes` bytes of keys and values
+// in all, cannot fail; `keyspaces` of which this memtable may not have seen yet.
+// LSM_NO_MEMORY with nothing changed. Inserting thread only.
+lsm_status memtable_reserve(struct memtable *mem, size_t count, size_t bytes, size_t keyspaces);
+
+// Copies `entry` in. Room for it has been reserved; no entry of the same keyspace,
+// key and timestamp is there; its timestamp is above those of all entries of its
+// key. `hash` is key_hash() of its key. Inserting thread only. Inserting keys in
+// order is cheaper than in any other.
+void memtable_insert(struct memtable *mem, const struct entry *entry, uint64_t hash);
+
+// The newest entry of `key->key` with a timestamp of at most `key->ts`; false when
+// there is none. `hash` is key_hash() of the key.
+bool memtable_get(const struct memtable *mem, const struct ikey *key, uint64_t hash,
+                  struct entry *out);
+
+// A cursor over all keyspaces in order. It sees what was inserted before its
+// last move, and maybe more: the caller filters by timestamp. The caller keeps the
+// memtable alive.
+lsm_status memtable_iter_new(const struct memtable *mem, struct iter **out);
+
+// Any thread.
+size_t memtable_used(const struct memtable *mem); // bytes of memory held
+uint64_t memtable_count(const struct memtable *mem);
+bool memtable_is_empty(const struct memtable *mem);
+
+#endif

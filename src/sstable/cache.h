@@ -1,0 +1,77 @@
+// cache.h -- blocks in memory, in bytes of one budget.
+//
+// A hash table from (file, offset) to block, in shards. A lookup runs inside an
+// epoch section, takes no lock and writes nothing shared but, at most once per
+// sweep of the clock, the block's used mark. Insertion and eviction (a clock with
+// second chance) happen under the shard's mutex; an evicted block is retired.
+// What tables keep resident (indexes, filters) is charged to the same budget and
+// leaves less for blocks.
+
+#ifndef LSM_SSTABLE_CACHE_H
+#define LSM_SSTABLE_CACHE_H
+
+#include <stdatomic.h>
+
+#include "base/bytes.h"
+#include "base/epoch.h"
+#include "env/sync.h"
+
+struct cache;
+
+// A block of bytes, checked when it was read, never changed. Counted: the cache
+// holds one reference, whoever keeps it beyond an epoch section another.
+struct block {
+    struct epoch_node node;
+    _Atomic uint32_t refs;
+    _Atomic bool is_used; // since the clock's hand passed
+    uint64_t file;        // key: cache_new_file_key() of the file, and offset in it
+    uint64_t offset;
+    struct block *_Atomic next; // in its bucket
+    size_t size;
+    uint8_t bytes[]; // at a multiple of 8
+};
+
+// A block of `size` bytes that the caller fills in; one reference. NULL when
+// memory is short.
+struct block *block_new(size_t size);
+void block_ref(struct block *block);
+void block_unref(struct block *block);
+
+lsm_status cache_new(size_t budget, struct epoch_bin *bin, struct cache **out);
+// No reader is left.
+void cache_free(struct cache *cache);
+
+// A number that no other file has in this cache.
+uint64_t cache_new_file_key(struct cache *cache);
+
+// The block, or NULL. The caller is inside an epoch section and may use the block
+// until it leaves it, or longer with a reference of its own.
+struct block *cache_lookup(struct cache *cache, uint64_t file, uint64_t offset);
+
+// Takes over the caller's reference to `block` and returns the block now under
+// that key: `block`, or one that another thread was faster to insert (`block` is
+// then retired). Either may be used until the epoch section ends. A block larger
+// than a shard can hold is not kept, but retired at once.
+struct block *cache_insert(struct cache *cache, struct block *block, uint64_t file,
+                           uint64_t offset);
+
+// Bytes kept outside the hash table that count against the budget (index and
+// filter blocks of open tables); `bytes` may be negative.
+void cache_charge(struct cache *cache, int64_t bytes);
+
+void cache_set_budget(struct cache *cache, size_t budget);
+size_t cache_budget(const struct cache *cache);
+size_t cache_used(const struct cache *cache);    // blocks and charges
+size_t cache_charged(const struct cache *cache); // charges only
+
+struct cache_stats {
+    uint64_t hits;
+    uint64_t misses;
+    uint64_t insertions;
+    uint64_t evictions;
+};
+
+// Counted per thread stripe, added up here.
+void cache_read_stats(const struct cache *cache, struct cache_stats *out);
+
+#endif
