@@ -1,0 +1,81 @@
+// log_recovery.h -- what of the log survived, decided by reading only.
+//
+// Architecture, section 9, "Recovery", steps 2 to 4: walks the chain from the
+// replay position, finds the highest durable mark M, tells a torn tail from
+// damage, hands over the frames in order, and copies those above M into a restart
+// segment.
+
+#ifndef LSM_VLOG_LOG_RECOVERY_H
+#define LSM_VLOG_LOG_RECOVERY_H
+
+#include "vlog/log.h"
+
+struct log_recovery_input {
+    const struct log_link *chain; // as the manifest names it, oldest first
+    size_t chain_count;
+    struct log_position replay;   // in a segment of the chain
+    struct log_position mark;     // the highest the manifest knows
+    uint64_t edit_number;         // of the manifest's last edit
+    uint64_t last_ts;             // of the manifest
+    bool is_clean;                // the manifest was closed cleanly: `mark` is the exact end
+};
+
+// A frame that survived, in log order. `position` is where it lies now (in the
+// restart segment for a copied one), `segment` the file; the entries are verified.
+typedef lsm_status (*log_frame_fn)(void *ctx, const struct frame_header *header,
+                                   struct log_position position, struct segment *segment,
+                                   lsm_slice entries);
+
+struct log_recovery;
+
+// Steps 2 and 3: reads, decides, changes nothing. LSM_CORRUPT with file and offset
+// when bytes below M do not verify.
+lsm_status log_recovery_walk(struct segment_store *store, const struct log_recovery_input *input,
+                             struct log_recovery **out);
+void log_recovery_free(struct log_recovery *recovery);
+
+struct log_found {
+    struct log_position mark; // M
+    struct log_position end;  // of the last frame that verifies in one piece, >= M
+    uint64_t frame_count;     // from the replay position on
+    uint64_t copied_bytes;    // of frames above M
+    uint64_t torn_bytes;      // behind `end`, dropped: not known to be durable
+    uint64_t last_sequence;
+    uint64_t last_ts;         // of frames or of the manifest
+    uint64_t last_wall_ns;
+    uint32_t id_max;          // of all segments in the directory and the chain
+};
+
+const struct log_found *log_recovery_found(const struct log_recovery *recovery);
+
+// Step 4: creates the restart segment with id `id`, copies the frames above M into
+// it with their mark set to M and the edit number of the manifest, and syncs it
+// with its directory entry. `*out` is the segment, one reference; `*end` its end.
+lsm_status log_recovery_restart(struct log_recovery *recovery, uint32_t id, uint64_t size,
+                                struct segment **out, uint64_t *end);
+
+// Hands over every surviving frame from the replay position on: those below M
+// where they lie, those above from the restart segment (which must exist when
+// there are any, unless `read_only`, which hands them over where they lie).
+lsm_status log_recovery_replay(struct log_recovery *recovery, bool read_only, log_frame_fn fn,
+                               void *ctx);
+
+// The old segments that are still log, with their final lengths (M's segment ends
+// at M), oldest first; the arrays are the recovery's.
+void log_recovery_chain(const struct log_recovery *recovery, const struct log_link **links,
+                        struct segment *const **segments, size_t *count);
+
+// --- looking, for lsmctl ---
+
+// Called for each thing found in a segment file from its start; `header` is NULL
+// for a stretch [offset, offset + size) that does not verify as a frame.
+typedef lsm_status (*segment_scan_fn)(void *ctx, uint64_t offset, uint64_t size,
+                                      const struct frame_header *header, lsm_slice entries);
+
+// Walks one segment file by name, with no help from a manifest; goes on behind
+// stretches that do not verify. `verify_values` also checks every record, and
+// reports a frame with a bad one as not verifying.
+lsm_status segment_scan(struct dir *dir, const char *name, bool verify_values,
+                        segment_scan_fn fn, void *ctx);
+
+#endif
