@@ -13,7 +13,9 @@
 
 struct memtable;
 
-// A memtable meant to hold about `size` bytes; it may hold more. One reference.
+// A memtable meant to hold about `size` bytes; it may hold more. With `size` 0 it
+// is cheap to make, starts small, and has no hash index: a lookup descends the
+// list (what a transaction keeps its writes in). One reference.
 lsm_status memtable_new(size_t size, struct memtable **out);
 void memtable_ref(struct memtable *mem);
 void memtable_unref(struct memtable *mem);
