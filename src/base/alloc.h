@@ -16,8 +16,11 @@ void *mem_alloc_zeroed(size_t count, size_t size) __attribute__((malloc));
 void *mem_resize(void *block, size_t size);
 void *mem_resize_array(void *block, size_t count, size_t size);
 
-// Memory at a multiple of `alignment`, a power of two of at most 4096; released
-// by mem_free_aligned() with the same size.
+#define MEM_ALIGNMENT_MAX ((size_t)2 << 20) // the size of a huge page
+
+// Memory at a multiple of `alignment`, a power of two of at most
+// MEM_ALIGNMENT_MAX; released by mem_free_aligned(). It takes up to `alignment`
+// more bytes from the allocator, which nobody touches.
 void *mem_alloc_aligned(size_t alignment, size_t size);
 void mem_free_aligned(void *block);
 

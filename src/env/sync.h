@@ -56,6 +56,8 @@ void cond_release(struct cond *cond);
 void cond_wait(struct cond *cond, struct mutex *mu);
 // False when `deadline_ns` of the monotonic clock has passed.
 bool cond_wait_until(struct cond *cond, struct mutex *mu, uint64_t deadline_ns);
+// The same, `timeout_ns` from now.
+bool cond_wait_for(struct cond *cond, struct mutex *mu, uint64_t timeout_ns);
 void cond_signal(struct cond *cond);
 void cond_broadcast(struct cond *cond);
 

@@ -1,0 +1,140 @@
+// bytes.c -- growing buffers.
+
+#include "base/bytes.h"
+
+#include "base/alloc.h"
+#include "base/coding.h"
+
+#define BUF_CAPACITY_MIN 64 // of a first allocation
+
+uint64_t slice_head(lsm_slice key)
+{
+    uint64_t head = 0;
+
+    if (LIKELY(key.size >= sizeof head))
+        memcpy(&head, key.data, sizeof head);
+    else if (key.size != 0)
+        memcpy(&head, key.data, key.size);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    head = __builtin_bswap64(head);
+#endif
+    return head;
+}
+
+lsm_status slice_prefix_successor(lsm_slice prefix, lsm_buf *successor)
+{
+    const uint8_t *bytes = prefix.data;
+    size_t size = prefix.size;
+
+    while (size > 0 && bytes[size - 1] == 0xFF)
+        size--;
+    if (size == 0)
+        return LSM_NOT_FOUND;
+    TRY(buf_assign(successor, slice_make(bytes, size)));
+    ((uint8_t *)successor->data)[size - 1]++;
+    return LSM_OK;
+}
+
+lsm_status buf_reserve(lsm_buf *buf, size_t capacity)
+{
+    size_t grown = buf->capacity + buf->capacity / 2;
+    void *data;
+
+    if (LIKELY(capacity <= buf->capacity))
+        return LSM_OK;
+    if (grown < capacity)
+        grown = capacity;
+    if (grown < BUF_CAPACITY_MIN)
+        grown = BUF_CAPACITY_MIN;
+    data = mem_resize(buf->data, grown);
+    if (data == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "buffer: %zu bytes", grown);
+    buf->data = data;
+    buf->capacity = grown;
+    return LSM_OK;
+}
+
+// Makes room for `size` more bytes and sets `*at` to it.
+static lsm_status buf_make_room(lsm_buf *buf, size_t size, uint8_t **at)
+{
+    size_t capacity;
+
+    if (__builtin_add_overflow(buf->size, size, &capacity))
+        return lsm_fail(LSM_NO_MEMORY, "buffer: %zu and %zu bytes", buf->size, size);
+    TRY(buf_reserve(buf, capacity));
+    *at = (uint8_t *)buf->data + buf->size;
+    return LSM_OK;
+}
+
+lsm_status buf_append(lsm_buf *buf, const void *data, size_t size)
+{
+    uint8_t *at;
+
+    if (size == 0)
+        return LSM_OK;
+    TRY(buf_make_room(buf, size, &at));
+    memcpy(at, data, size);
+    buf->size += size;
+    return LSM_OK;
+}
+
+lsm_status buf_assign(lsm_buf *buf, lsm_slice bytes)
+{
+    TRY(buf_reserve(buf, bytes.size));
+    if (bytes.size != 0)
+        memcpy(buf->data, bytes.data, bytes.size);
+    buf->size = bytes.size;
+    return LSM_OK;
+}
+
+lsm_status buf_append_u8(lsm_buf *buf, uint8_t value)
+{
+    return buf_append(buf, &value, sizeof value);
+}
+
+lsm_status buf_append_u32(lsm_buf *buf, uint32_t value)
+{
+    uint8_t bytes[sizeof value];
+
+    put_u32(bytes, value);
+    return buf_append(buf, bytes, sizeof bytes);
+}
+
+lsm_status buf_append_u64(lsm_buf *buf, uint64_t value)
+{
+    uint8_t bytes[sizeof value];
+
+    put_u64(bytes, value);
+    return buf_append(buf, bytes, sizeof bytes);
+}
+
+lsm_status buf_append_varint(lsm_buf *buf, uint64_t value)
+{
+    uint8_t bytes[VARINT_SIZE_MAX];
+    uint8_t *end = put_varint(bytes, value);
+
+    return buf_append(buf, bytes, (size_t)(end - bytes));
+}
+
+lsm_status buf_append_prefixed(lsm_buf *buf, lsm_slice bytes)
+{
+    uint8_t *at;
+    size_t room;
+
+    if (__builtin_add_overflow(bytes.size, VARINT_SIZE_MAX, &room))
+        return lsm_fail(LSM_NO_MEMORY, "buffer: %zu bytes", bytes.size);
+    TRY(buf_make_room(buf, room, &at));
+    at = put_varint(at, bytes.size);
+    if (bytes.size != 0)
+        memcpy(at, bytes.data, bytes.size);
+    buf->size = (size_t)(at - (uint8_t *)buf->data) + bytes.size;
+    return LSM_OK;
+}
+
+void lsm_buf_free(lsm_buf *buf)
+{
+    if (buf == NULL)
+        return;
+    mem_free(buf->data);
+    *buf = (lsm_buf){0};
+}

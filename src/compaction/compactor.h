@@ -1,0 +1,40 @@
+// compactor.h -- keeps the tree in shape: the jobs that flush and merge.
+
+#ifndef LSM_COMPACTION_COMPACTOR_H
+#define LSM_COMPACTION_COMPACTOR_H
+
+#include "compaction/flush.h"
+#include "compaction/merge_job.h"
+
+struct compactor;
+
+// `engine` outlives it. Up to `merge_count` merges at once.
+lsm_status compactor_new(struct engine *engine, struct scheduler *scheduler,
+                         unsigned merge_count, struct compactor **out);
+// Ends running merges, waits for the jobs, frees.
+void compactor_free(struct compactor *compactor);
+
+// Something changed that may need work: a memtable became immutable, a table arrived,
+// a snapshot went away, options changed. Cheap; any thread.
+void compactor_wake(struct compactor *compactor);
+
+// Waits until no immutable memtable is left, or returns why flushing failed. Soft
+// failures are tried again when space or memory may be back: at the next wake, and
+// after a growing delay. Callers hold no lock.
+lsm_status compactor_wait_flushed(struct compactor *compactor);
+
+// Merges [from, to] of `keyspace` (0: all; NULL: open) down to one level, then waits
+// for the picker to find nothing to do there.
+lsm_status compactor_compact_range(struct compactor *compactor, uint32_t keyspace,
+                                   const lsm_slice *from, const lsm_slice *to);
+// Waits until nothing is left to flush or merge.
+lsm_status compactor_wait_idle(struct compactor *compactor);
+
+// Stops picking new merges while held (holds count), for close and tests.
+void compactor_pause(struct compactor *compactor);
+void compactor_resume(struct compactor *compactor);
+
+// The last failure of a job that has not succeeded since; LSM_OK when there is none.
+lsm_status compactor_health(struct compactor *compactor);
+
+#endif

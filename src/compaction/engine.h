@@ -1,0 +1,59 @@
+// engine.h -- what background work needs of the database, and nothing more.
+
+#ifndef LSM_COMPACTION_ENGINE_H
+#define LSM_COMPACTION_ENGINE_H
+
+#include "env/scheduler.h"
+#include "manifest/manifest.h"
+#include "manifest/view.h"
+#include "sstable/table_builder.h"
+
+// Options of background work; each may change at run time (relaxed atomics).
+struct engine_options {
+    _Atomic uint64_t table_size;         // bytes after which a merge starts a new table
+    _Atomic uint64_t block_size;         // of uncompressed levels
+    _Atomic uint64_t compressed_block_size;
+    _Atomic uint64_t level0_trigger;     // tables in level 0 from which it is merged
+    _Atomic uint64_t level_multiplier;   // size ratio of a level to the one above
+    _Atomic uint64_t level_base_size;    // smallest target of a level, bytes
+    _Atomic uint32_t compression;        // zstd level of the last level; 0: none anywhere
+    _Atomic uint32_t compression_upper;  // of the levels between, from level 2 on
+    _Atomic double filter_bits;          // bloom bits per key of the last level
+    _Atomic uint32_t versions_to_keep;   // per key, when no snapshot needs more
+    _Atomic uint64_t memtable_size;
+};
+
+struct compaction_stats {
+    _Atomic uint64_t flush_count, flush_bytes, flush_ns;
+    _Atomic uint64_t merge_count, merge_read_bytes, merge_write_bytes, merge_ns;
+    _Atomic uint64_t move_count;
+    _Atomic uint64_t entries_in, entries_out, entries_dropped;
+    _Atomic uint64_t errors;
+};
+
+struct engine {
+    struct env *env;
+    struct dir *dir;
+    struct table_store *tables;
+    struct segment_store *segments;
+    struct views *views;
+    struct manifest *manifest;
+    struct log *log;
+    struct poison *poison;
+    struct eventlog *events;
+    struct engine_options *options;
+    struct compaction_stats *stats;
+
+    // Answered by the floors above. The oldest snapshot: a merge drops what no
+    // snapshot at or above `ts` sees, and expires by `wall` seconds (0: not at all).
+    void (*oldest_snapshot)(void *ctx, uint64_t *ts, uint64_t *wall);
+    // The options of a keyspace and whether it has been dropped at or below the
+    // oldest snapshot (its entries then go); false for an unknown id.
+    bool (*keyspace_options)(void *ctx, uint32_t id, struct keyspace_options *out,
+                             bool *is_dropped);
+    // Latest wall clock and timestamp to persist with an edit.
+    void (*clock)(void *ctx, uint64_t *last_ts, uint64_t *last_wall_ns);
+    void *ctx;
+};
+
+#endif

@@ -1,0 +1,52 @@
+// throttle.h -- back-pressure: what a writer pays before it is queued.
+//
+// A delay per byte that follows the debt, so that writers slow down smoothly to the
+// pace of merging instead of stopping; a hard stop only at several times the target.
+
+#ifndef LSM_COMPACTION_THROTTLE_H
+#define LSM_COMPACTION_THROTTLE_H
+
+#include "compaction/compactor.h"
+
+enum stall_cause {
+    STALL_NONE,
+    STALL_MEMTABLE, // memtables wait for a flush
+    STALL_LEVEL0,   // level 0 has too many tables
+    STALL_DEBT,     // bytes wait to be merged
+    STALL_LOG,      // the unflushed log is at its bound
+    STALL_CAUSE_COUNT,
+};
+
+const char *stall_cause_name(enum stall_cause cause);
+
+struct throttle_options {
+    uint64_t memtable_bytes_max;   // hard limit over all memtables
+    uint64_t level0_slowdown;      // tables
+    uint64_t level0_stop;
+    uint64_t debt_slowdown;        // bytes
+    uint64_t debt_stop;
+};
+
+struct throttle_stats {
+    _Atomic uint64_t delay_ns[STALL_CAUSE_COUNT];
+    _Atomic uint64_t delay_count[STALL_CAUSE_COUNT];
+    _Atomic uint64_t stop_count[STALL_CAUSE_COUNT];
+};
+
+struct throttle;
+
+lsm_status throttle_new(struct engine *engine, const struct throttle_options *options,
+                        struct throttle **out);
+void throttle_free(struct throttle *throttle);
+
+// Recomputes the state from the current view; called at every change of it.
+void throttle_update(struct throttle *throttle);
+
+// What `bytes` of writes must wait now: nanoseconds of delay and its cause, or
+// `*is_stopped`. Reads one atomic when there is no pressure. Any thread.
+uint64_t throttle_delay_ns(struct throttle *throttle, uint64_t bytes, enum stall_cause *cause,
+                           bool *is_stopped);
+enum stall_cause throttle_cause(const struct throttle *throttle);
+struct throttle_stats *throttle_stats(struct throttle *throttle);
+
+#endif

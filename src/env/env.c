@@ -1,0 +1,35 @@
+#include "env/env.h"
+
+#include <inttypes.h>
+
+lsm_status file_read_exact(struct file *file, uint64_t offset, void *to, size_t size)
+{
+    size_t got;
+
+    TRY(file_read(file, offset, to, size, &got));
+    if (got < size)
+        return lsm_fail(LSM_CORRUPT, "%s: ends at offset %" PRIu64 ", inside %zu bytes at %" PRIu64,
+                        file->name, offset + got, size, offset);
+    return LSM_OK;
+}
+
+lsm_status file_write_one(struct file *file, uint64_t offset, lsm_slice bytes)
+{
+    return file_write(file, offset, &bytes, 1);
+}
+
+void file_close_quietly(struct file *file)
+{
+    if (file != NULL)
+        (void)file_close(file);
+}
+
+void file_closep(struct file **file)
+{
+    file_close_quietly(*file);
+}
+
+void dir_closep(struct dir **dir)
+{
+    dir_close(*dir);
+}

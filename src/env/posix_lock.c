@@ -1,0 +1,184 @@
+#include "env/posix_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+#define LOCK_FILE_MODE 0600
+
+struct dir_lock {
+    dev_t device;  // of the directory
+    ino_t inode;   // of the directory
+    int fd;        // of the lock file; -1 in a forked child
+    bool is_known; // in `holders`
+    struct dir_lock *next;
+};
+
+// Every lock this process holds. The mutex has no rank: fork() takes it whatever
+// the forking thread holds. It is held across the I/O of taking a lock, so that a
+// child never inherits a descriptor that the table does not know yet.
+static pthread_mutex_t holders_mu = PTHREAD_MUTEX_INITIALIZER;
+static struct dir_lock *holders;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void lock_holders(void)
+{
+    (void)pthread_mutex_lock(&holders_mu); // a default mutex, never taken twice
+}
+
+static void unlock_holders(void)
+{
+    (void)pthread_mutex_unlock(&holders_mu);
+}
+
+// The lock belongs to the open file, which the child shares: unless it closes its
+// descriptor, the lock outlives the parent.
+static void forget_holders_in_child(void)
+{
+    for (struct dir_lock *lock = holders; lock != NULL; lock = lock->next) {
+        (void)close(lock->fd);
+        lock->fd = -1;
+        lock->is_known = false;
+    }
+    holders = NULL;
+    unlock_holders();
+}
+
+static int fork_error;
+
+static void watch_forks(void)
+{
+    fork_error = pthread_atfork(lock_holders, unlock_holders, forget_holders_in_child);
+}
+
+static lsm_status fail_lock(struct dir *dir, const char *name)
+{
+    int error = errno;
+    lsm_status status = LSM_IO;
+
+    if (error == EROFS || error == EACCES || error == EPERM)
+        status = LSM_READ_ONLY;
+    else if (error == ENOSPC || error == EDQUOT)
+        status = LSM_NO_SPACE;
+    else if (error == EMFILE || error == ENFILE)
+        status = LSM_BUSY;
+    else if (error == ENOMEM)
+        status = LSM_NO_MEMORY;
+    return lsm_fail(status, "%s/%s: cannot lock: %s", dir->path, name, strerrordesc_np(error));
+}
+
+// Names the holder by what it wrote into the file, which may be anything.
+static lsm_status fail_held(struct dir *dir, int fd)
+{
+    char text[24] = "";
+    ssize_t size = pread(fd, text, sizeof text - 1, 0);
+    unsigned long long pid = size > 0 ? strtoull(text, NULL, 10) : 0;
+
+    if (pid == 0)
+        return lsm_fail(LSM_LOCKED, "%s: another process has it open", dir->path);
+    return lsm_fail(LSM_LOCKED, "%s: process %llu has it open", dir->path, pid);
+}
+
+static lsm_status check_this_process(struct dir *dir, const struct dir_lock *lock)
+{
+    for (const struct dir_lock *held = holders; held != NULL; held = held->next) {
+        if (held->device == lock->device && held->inode == lock->inode)
+            return lsm_fail(LSM_LOCKED, "%s: this process (%ld) has it open already", dir->path,
+                            (long)getpid());
+    }
+    return LSM_OK;
+}
+
+// Writes who holds the lock, for the message of those it keeps out.
+static bool write_holder(int fd)
+{
+    char text[24];
+    int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+
+    return ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)size, 0) == size;
+}
+
+static lsm_status take_file(struct dir *dir, int dir_fd, const char *name, struct dir_lock *lock)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat st;
+
+    lock->fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+                      LOCK_FILE_MODE);
+    if (lock->fd < 0 || fstat(lock->fd, &st) != 0)
+        return fail_lock(dir, name);
+    if (!S_ISREG(st.st_mode))
+        return lsm_fail(LSM_INVALID, "%s/%s: is not a regular file", dir->path, name);
+    if (fcntl(lock->fd, F_OFD_SETLK, &whole) != 0) {
+        if (errno == EAGAIN || errno == EACCES)
+            return fail_held(dir, lock->fd);
+        return fail_lock(dir, name);
+    }
+    errno = EIO; // should fewer bytes be taken than given
+    if (!write_holder(lock->fd))
+        return fail_lock(dir, name);
+    return LSM_OK;
+}
+
+static lsm_status take_locked(struct dir *dir, int dir_fd, const char *name, struct dir_lock *lock)
+{
+    struct stat st;
+
+    if (fork_error != 0)
+        return lsm_fail(LSM_NO_MEMORY, "%s: cannot watch forks", dir->path);
+    if (fstat(dir_fd, &st) != 0)
+        return fail_lock(dir, name);
+    lock->device = st.st_dev;
+    lock->inode = st.st_ino;
+    TRY(check_this_process(dir, lock));
+    TRY(take_file(dir, dir_fd, name, lock));
+    lock->is_known = true;
+    lock->next = holders;
+    holders = lock;
+    return LSM_OK;
+}
+
+static void free_lock(struct dir_lock **lock)
+{
+    if (*lock != NULL && (*lock)->fd >= 0)
+        (void)close((*lock)->fd); // releases the lock; what was written is a hint
+    mem_free(*lock);
+}
+
+lsm_status posix_lock_take(struct dir *dir, int dir_fd, const char *name, struct dir_lock **out)
+{
+    CLEANUP(free_lock) struct dir_lock *lock = mem_alloc_zeroed(1, sizeof *lock);
+    lsm_status status;
+
+    if (lock == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "%s: %zu bytes", dir->path, sizeof *lock);
+    lock->fd = -1;
+    (void)pthread_once(&fork_once, watch_forks);
+    lock_holders();
+    status = take_locked(dir, dir_fd, name, lock);
+    unlock_holders();
+    TRY(status);
+    *out = MOVE(lock);
+    return LSM_OK;
+}
+
+void posix_lock_drop(struct dir_lock *lock)
+{
+    lock_holders();
+    if (lock->is_known) {
+        struct dir_lock **at = &holders;
+
+        while (*at != lock)
+            at = &(*at)->next;
+        *at = lock->next;
+    }
+    unlock_holders();
+    free_lock(&lock);
+}
