@@ -2,6 +2,8 @@
 
 #include "base/file_header.h"
 
+#include <assert.h>
+
 #include "base/coding.h"
 #include "base/crc32c.h"
 
