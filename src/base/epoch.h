@@ -6,8 +6,8 @@
 // lock-freedom", 2004, chapter 5.) Sections are process-wide; objects are
 // retired into a bin, of which each database has one.
 //
-// All accesses to the epoch and the slots are seq_cst, and no fence is used, so
-// that ThreadSanitizer follows them.
+// No fence is used, so that ThreadSanitizer follows the accesses; epoch.c has the
+// proof. A child of fork() may not use this module.
 
 #ifndef LSM_BASE_EPOCH_H
 #define LSM_BASE_EPOCH_H
@@ -41,7 +41,7 @@ struct epoch_bin {
     pthread_mutex_t mu; // a leaf: guards the fields below
     struct epoch_node *oldest;
     struct epoch_node *newest;
-    size_t count;
+    size_t count; // of nodes not released yet
 };
 
 void epoch_bin_init(struct epoch_bin *bin);
