@@ -106,13 +106,11 @@ INSTRUCTION static inline uint64_t multiply(uint64_t a, uint32_t b)
 
 #elif defined(__aarch64__) && defined(__linux__)
 
-#include <arm_acle.h>
-#include <arm_neon.h>
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 
 #define HAVE_INSTRUCTION 1
-#define INSTRUCTION      __attribute__((target("+crc+crypto")))
+#define INSTRUCTION      // the assembler is told instead
 
 static bool has_instruction(void)
 {
@@ -121,19 +119,32 @@ static bool has_instruction(void)
     return (getauxval(AT_HWCAP) & needed) == needed;
 }
 
-INSTRUCTION static inline uint64_t sum_u64(uint64_t crc, uint64_t word)
+static inline uint64_t sum_u64(uint64_t crc, uint64_t word)
 {
-    return __crc32cd((uint32_t)crc, word);
+    uint64_t sum;
+
+    __asm__(".arch_extension crc\n\tcrc32cx %w0, %w1, %x2" : "=r"(sum) : "r"(crc), "r"(word));
+    return sum;
 }
 
-INSTRUCTION static inline uint64_t sum_u8(uint64_t crc, uint8_t byte)
+static inline uint64_t sum_u8(uint64_t crc, uint8_t byte)
 {
-    return __crc32cb((uint32_t)crc, byte);
+    uint64_t sum;
+
+    __asm__(".arch_extension crc\n\tcrc32cb %w0, %w1, %w2" : "=r"(sum) : "r"(crc), "r"(byte));
+    return sum;
 }
 
-INSTRUCTION static inline uint64_t multiply(uint64_t a, uint32_t b)
+static inline uint64_t multiply(uint64_t a, uint32_t b)
 {
-    return (uint64_t)vmull_p64((poly64_t)a, (poly64_t)b);
+    uint64_t product; // 63 bits, as both factors have 32
+
+    __asm__(".arch_extension aes\n\tfmov d30, %1\n\tfmov d31, %2\n\t"
+            "pmull v30.1q, v30.1d, v31.1d\n\tfmov %0, d30"
+            : "=r"(product)
+            : "r"(a), "r"((uint64_t)b)
+            : "v30", "v31");
+    return product;
 }
 
 #else

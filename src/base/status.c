@@ -49,7 +49,7 @@ const char *lsm_errmsg(void)
     return last_message;
 }
 
-lsm_status lsm_fail(lsm_status status, const char *format, ...)
+lsm_status(lsm_fail)(lsm_status status, const char *format, ...)
 {
     char message[FAILURE_MESSAGE_MAX]; // an argument may be the last message itself
     va_list arguments;

@@ -17,6 +17,15 @@
 lsm_status lsm_fail(lsm_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3), cold));
 
+// The same, but the compiler sees that the result is the status given. It would
+// otherwise take a failure for a possible success that set no out-parameter.
+#define lsm_fail(status, ...)                                                                      \
+    __extension__({                                                                                \
+        const lsm_status fail_status_ = (status);                                                  \
+        (void)lsm_fail(fail_status_, __VA_ARGS__);                                                 \
+        fail_status_;                                                                              \
+    })
+
 // Adds words before the description of the thread's last failure, as in
 // "flush: ENOSPC ...", and returns `status`.
 lsm_status lsm_fail_in(lsm_status status, const char *context) __attribute__((cold));
