@@ -111,6 +111,11 @@ void mem_free(void *block)
     allocator->release(allocator->ctx, block);
 }
 
+void lsm_free(void *memory)
+{
+    mem_free(memory);
+}
+
 // The block that was allocated is remembered just before the aligned address:
 //
 //   | unused | block | aligned bytes ... | unused |

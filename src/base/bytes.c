@@ -131,6 +131,11 @@ lsm_status buf_append_prefixed(lsm_buf *buf, lsm_slice bytes)
     return LSM_OK;
 }
 
+lsm_slice lsm_str(const char *text)
+{
+    return slice_of(text);
+}
+
 void lsm_buf_free(lsm_buf *buf)
 {
     if (buf == NULL)

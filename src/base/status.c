@@ -9,39 +9,44 @@
 
 static _Thread_local char last_message[FAILURE_MESSAGE_MAX];
 
+static const struct status_info {
+    const char *name;
+    lsm_class class;
+} statuses[] = {
+    [LSM_OK] = {"LSM_OK", LSM_CLASS_OK},
+    [LSM_NOT_FOUND] = {"LSM_NOT_FOUND", LSM_CLASS_MISUSE},
+    [LSM_CONFLICT] = {"LSM_CONFLICT", LSM_CLASS_CONFLICT},
+    [LSM_BUSY] = {"LSM_BUSY", LSM_CLASS_TRANSIENT},
+    [LSM_LOCKED] = {"LSM_LOCKED", LSM_CLASS_TRANSIENT},
+    [LSM_INVALID] = {"LSM_INVALID", LSM_CLASS_MISUSE},
+    [LSM_READ_ONLY] = {"LSM_READ_ONLY", LSM_CLASS_MISUSE},
+    [LSM_NO_SPACE] = {"LSM_NO_SPACE", LSM_CLASS_TRANSIENT},
+    [LSM_NO_MEMORY] = {"LSM_NO_MEMORY", LSM_CLASS_TRANSIENT},
+    [LSM_IO] = {"LSM_IO", LSM_CLASS_IO},
+    [LSM_CORRUPT] = {"LSM_CORRUPT", LSM_CLASS_CORRUPTION},
+    [LSM_OUTCOME_UNKNOWN] = {"LSM_OUTCOME_UNKNOWN", LSM_CLASS_UNKNOWN},
+    [LSM_POISONED] = {"LSM_POISONED", LSM_CLASS_IO},
+    [LSM_UNSUPPORTED] = {"LSM_UNSUPPORTED", LSM_CLASS_MISUSE},
+};
+
+// The application may ask about any number.
+static struct status_info status_info(lsm_status status)
+{
+    const size_t index = (size_t)status;
+
+    if (index < sizeof statuses / sizeof statuses[0])
+        return statuses[index];
+    return (struct status_info){"LSM_UNKNOWN_STATUS", LSM_CLASS_UNKNOWN};
+}
+
 const char *lsm_status_name(lsm_status status)
 {
-    switch (status) {
-    case LSM_OK:
-        return "LSM_OK";
-    case LSM_NOT_FOUND:
-        return "LSM_NOT_FOUND";
-    case LSM_CONFLICT:
-        return "LSM_CONFLICT";
-    case LSM_BUSY:
-        return "LSM_BUSY";
-    case LSM_LOCKED:
-        return "LSM_LOCKED";
-    case LSM_INVALID:
-        return "LSM_INVALID";
-    case LSM_READ_ONLY:
-        return "LSM_READ_ONLY";
-    case LSM_NO_SPACE:
-        return "LSM_NO_SPACE";
-    case LSM_NO_MEMORY:
-        return "LSM_NO_MEMORY";
-    case LSM_IO:
-        return "LSM_IO";
-    case LSM_CORRUPT:
-        return "LSM_CORRUPT";
-    case LSM_OUTCOME_UNKNOWN:
-        return "LSM_OUTCOME_UNKNOWN";
-    case LSM_POISONED:
-        return "LSM_POISONED";
-    case LSM_UNSUPPORTED:
-        return "LSM_UNSUPPORTED";
-    }
-    return "unknown lsm_status"; // the application may ask about any number
+    return status_info(status).name;
+}
+
+lsm_class lsm_status_class(lsm_status status)
+{
+    return status_info(status).class;
 }
 
 const char *lsm_errmsg(void)
