@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "env/posix_error.h"
 #include "env/posix_lock.h"
 
 #define DIRECTORY_MODE 0700
@@ -47,52 +48,6 @@ struct posix_file {
         } while (retry_result_ == -1 && errno == EINTR);                                           \
         retry_result_;                                                                             \
     })
-
-enum intent { INTENT_READ, INTENT_WRITE };
-
-static lsm_status status_of(int error, enum intent intent)
-{
-    switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-        return LSM_NO_SPACE;
-    case ENOMEM:
-        return LSM_NO_MEMORY;
-    case EMFILE:
-    case ENFILE:
-        return LSM_BUSY;
-    case EROFS:
-    case EACCES:
-    case EPERM:
-        return intent == INTENT_WRITE ? LSM_READ_ONLY : LSM_IO;
-    case ENOENT:
-        return LSM_NOT_FOUND;
-    default:
-        return LSM_IO;
-    }
-}
-
-// Describes errno, of a call that was to do `what` to `name`.
-__attribute__((cold)) static lsm_status fail(enum intent intent, const char *what,
-                                             const char *name)
-{
-    int error = errno;
-
-    return lsm_fail(status_of(error, intent), "%s: cannot %s: %s", name, what,
-                    strerrordesc_np(error));
-}
-
-// The same for a call about `size` bytes at `offset`.
-__attribute__((cold)) static lsm_status fail_at(enum intent intent, const char *what,
-                                                const char *name, uint64_t offset, uint64_t size)
-{
-    int error = errno;
-
-    return lsm_fail(status_of(error, intent),
-                    "%s: cannot %s %" PRIu64 " bytes at offset %" PRIu64 ": %s", name, what, size,
-                    offset, strerrordesc_np(error));
-}
 
 static struct posix_dir *posix_dir(struct dir *dir)
 {
@@ -145,12 +100,19 @@ static lsm_status parent_of(const char *path, char **out)
     return LSM_OK;
 }
 
+static lsm_status fail_directory(enum intent intent, const char *what, const char *path)
+{
+    if (errno == ENOTDIR)
+        return lsm_fail(LSM_INVALID, "%s: is not a directory", path);
+    return posix_fail(intent, what, path);
+}
+
 static lsm_status sync_directory(const char *path)
 {
     CLEANUP(close_fd) int fd = open_directory(path);
 
     if (fd < 0 || RETRY(fsync(fd)) != 0)
-        return fail(INTENT_WRITE, "sync directory", path);
+        return fail_directory(INTENT_WRITE, "sync directory", path);
     return LSM_OK;
 }
 
@@ -165,10 +127,10 @@ static lsm_status make_directory(const char *path)
     TRY(parent_of(path, &parent));
     if (!existed) {
         if (strcmp(path, parent) == 0)
-            return fail(INTENT_WRITE, "make directory", path);
+            return fail_directory(INTENT_WRITE, "make directory", path);
         TRY(make_directory(parent));
         if (mkdir(path, DIRECTORY_MODE) != 0 && errno != EEXIST)
-            return fail(INTENT_WRITE, "make directory", path);
+            return fail_directory(INTENT_WRITE, "make directory", path);
     }
     // A parent that may not be read belongs to somebody else, who made this one.
     if (existed && access(parent, R_OK) != 0)
@@ -196,10 +158,8 @@ static lsm_status posix_dir_open(struct env *env, const char *path, bool create,
     if (create)
         TRY(make_directory(path));
     d->fd = open_directory(path);
-    if (d->fd < 0 && errno == ENOTDIR)
-        return lsm_fail(LSM_INVALID, "%s: is not a directory", path);
     if (d->fd < 0)
-        return fail(INTENT_READ, "open directory", path);
+        return fail_directory(INTENT_READ, "open directory", path);
     *out = &MOVE(d)->base;
     return LSM_OK;
 }
@@ -214,7 +174,7 @@ static void posix_dir_close(struct dir *dir)
 static lsm_status posix_dir_sync(struct dir *dir)
 {
     if (RETRY(fsync(posix_dir(dir)->fd)) != 0)
-        return fail(INTENT_WRITE, "sync directory", dir->path);
+        return posix_fail(INTENT_WRITE, "sync directory", dir->path);
     return LSM_OK;
 }
 
@@ -233,7 +193,7 @@ static lsm_status list_entry(struct dir *dir, const char *name, dir_list_fn fn, 
     if (fstatat(posix_dir(dir)->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno == ENOENT)
             return LSM_OK; // removed since it was listed
-        return fail(INTENT_READ, "examine", name);
+        return posix_fail(INTENT_READ, "examine", name);
     }
     return fn(ctx, name, (uint64_t)st.st_size, S_ISREG(st.st_mode));
 }
@@ -248,7 +208,7 @@ static lsm_status posix_dir_list(struct dir *dir, dir_list_fn fn, void *ctx)
     if (fd >= 0)
         stream = fdopendir(fd);
     if (stream == NULL) {
-        lsm_status status = fail(INTENT_READ, "list directory", dir->path);
+        lsm_status status = posix_fail(INTENT_READ, "list directory", dir->path);
 
         close_fd(&fd);
         return status;
@@ -261,7 +221,7 @@ static lsm_status posix_dir_list(struct dir *dir, dir_list_fn fn, void *ctx)
         TRY(list_entry(dir, entry->d_name, fn, ctx));
     }
     if (errno != 0)
-        return fail(INTENT_READ, "list directory", dir->path);
+        return posix_fail(INTENT_READ, "list directory", dir->path);
     return LSM_OK;
 }
 
@@ -275,7 +235,7 @@ static lsm_status posix_free_space(struct dir *dir, uint64_t *bytes)
     struct statvfs fs;
 
     if (RETRY(fstatvfs(posix_dir(dir)->fd, &fs)) != 0)
-        return fail(INTENT_READ, "ask for the free space of", dir->path);
+        return posix_fail(INTENT_READ, "ask for the free space of", dir->path);
     *bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
     return LSM_OK;
 }
@@ -293,18 +253,6 @@ static int open_flags(enum file_mode mode)
         break;
     }
     return O_RDWR;
-}
-
-static lsm_status fail_open(struct dir *dir, const char *name, enum file_mode mode)
-{
-    int error = errno;
-    enum intent intent = mode == FILE_READ ? INTENT_READ : INTENT_WRITE;
-
-    // What O_NOFOLLOW, O_RDWR and O_NONBLOCK say of links, directories and pipes.
-    if (error == ELOOP || error == EISDIR || error == ENXIO)
-        return lsm_fail(LSM_INVALID, "%s/%s: is not a regular file", dir->path, name);
-    return lsm_fail(status_of(error, intent), "%s/%s: cannot %s: %s", dir->path, name,
-                    mode == FILE_CREATE ? "create" : "open", strerrordesc_np(error));
 }
 
 static void free_file(struct posix_file **f)
@@ -329,11 +277,12 @@ static lsm_status posix_file_open(struct dir *dir, const char *name, enum file_m
     f->fd = RETRY(openat(posix_dir(dir)->fd, name,
                          open_flags(mode) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, FILE_MODE));
     if (f->fd < 0)
-        return fail_open(dir, name, mode);
+        return posix_fail_open(mode == FILE_READ ? INTENT_READ : INTENT_WRITE,
+                               mode == FILE_CREATE ? "create" : "open", dir->path, name);
     // A created file is a regular one, and exists from here: nothing may fail.
     if (mode != FILE_CREATE) {
         if (fstat(f->fd, &st) != 0)
-            return fail(INTENT_READ, "examine", name);
+            return posix_fail(INTENT_READ, "examine", name);
         if (!S_ISREG(st.st_mode))
             return lsm_fail(LSM_INVALID, "%s/%s: is not a regular file", dir->path, name);
     }
@@ -346,14 +295,14 @@ static lsm_status posix_file_rename(struct dir *dir, const char *from, const cha
     int fd = posix_dir(dir)->fd;
 
     if (RETRY(renameat(fd, from, fd, to)) != 0)
-        return fail(INTENT_WRITE, "rename", from);
+        return posix_fail(INTENT_WRITE, "rename", from);
     return LSM_OK;
 }
 
 static lsm_status posix_file_unlink(struct dir *dir, const char *name)
 {
     if (RETRY(unlinkat(posix_dir(dir)->fd, name, 0)) != 0)
-        return fail(INTENT_WRITE, "remove", name);
+        return posix_fail(INTENT_WRITE, "remove", name);
     return LSM_OK;
 }
 
@@ -362,7 +311,7 @@ static lsm_status posix_file_stat(struct dir *dir, const char *name, uint64_t *s
     struct stat st;
 
     if (RETRY(fstatat(posix_dir(dir)->fd, name, &st, AT_SYMLINK_NOFOLLOW)) != 0)
-        return fail(INTENT_READ, "examine", name);
+        return posix_fail(INTENT_READ, "examine", name);
     if (!S_ISREG(st.st_mode))
         return lsm_fail(LSM_INVALID, "%s/%s: is not a regular file", dir->path, name);
     *size = (uint64_t)st.st_size;
@@ -386,11 +335,11 @@ static lsm_status posix_file_read(struct file *file, uint64_t offset, void *to, 
     if (is_beyond_files(offset, size))
         size = 0;
     while (done < size) {
-        ssize_t n = RETRY(pread(posix_file(file)->fd, (uint8_t *)to + done, size - done,
-                                (off_t)(offset + done)));
+        ssize_t n = RETRY(
+            pread(posix_file(file)->fd, (uint8_t *)to + done, size - done, (off_t)(offset + done)));
 
         if (n < 0)
-            return fail_at(INTENT_READ, "read", file->name, offset + done, size - done);
+            return posix_fail_at(INTENT_READ, "read", file->name, offset + done, size - done);
         if (n == 0)
             break;
         done += (size_t)n;
@@ -451,7 +400,7 @@ static lsm_status posix_file_write(struct file *file, uint64_t offset, const lsm
         errno = EIO; // should the system take nothing and give no reason
         written = RETRY(pwritev(posix_file(file)->fd, io, n, (off_t)offset));
         if (written <= 0)
-            return fail_at(INTENT_WRITE, "write", file->name, offset, io[0].iov_len);
+            return posix_fail_at(INTENT_WRITE, "write", file->name, offset, io[0].iov_len);
         parts_advance(&left, (size_t)written);
         offset += (uint64_t)written;
     }
@@ -460,15 +409,14 @@ static lsm_status posix_file_write(struct file *file, uint64_t offset, const lsm
 static lsm_status posix_file_sync(struct file *file)
 {
     if (RETRY(fdatasync(posix_file(file)->fd)) != 0)
-        return fail(INTENT_WRITE, "sync", file->name);
+        return posix_fail(INTENT_WRITE, "sync", file->name);
     return LSM_OK;
 }
 
 static void posix_file_writeback(struct file *file, uint64_t offset, uint64_t size)
 {
     // A hint: what it meets, the next sync reports.
-    (void)sync_file_range(posix_file(file)->fd, (off_t)offset, (off_t)size,
-                          SYNC_FILE_RANGE_WRITE);
+    (void)sync_file_range(posix_file(file)->fd, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
 }
 
 static lsm_status posix_file_size(struct file *file, uint64_t *size)
@@ -476,7 +424,7 @@ static lsm_status posix_file_size(struct file *file, uint64_t *size)
     struct stat st;
 
     if (fstat(posix_file(file)->fd, &st) != 0)
-        return fail(INTENT_READ, "examine", file->name);
+        return posix_fail(INTENT_READ, "examine", file->name);
     *size = (uint64_t)st.st_size;
     return LSM_OK;
 }
@@ -512,7 +460,7 @@ static lsm_status posix_file_allocate(struct file *file, uint64_t offset, uint64
         return LSM_OK;
     if (errno == EOPNOTSUPP || errno == ENOSYS)
         return write_zeroes(file, offset, offset + size);
-    return fail_at(INTENT_WRITE, "allocate", file->name, offset, size);
+    return posix_fail_at(INTENT_WRITE, "allocate", file->name, offset, size);
 }
 
 static lsm_status posix_file_truncate(struct file *file, uint64_t size)
@@ -520,7 +468,7 @@ static lsm_status posix_file_truncate(struct file *file, uint64_t size)
     if (is_beyond_files(0, size))
         return lsm_fail(LSM_NO_SPACE, "%s: no file has %" PRIu64 " bytes", file->name, size);
     if (RETRY(ftruncate(posix_file(file)->fd, (off_t)size)) != 0)
-        return fail_at(INTENT_WRITE, "cut behind", file->name, 0, size);
+        return posix_fail_at(INTENT_WRITE, "cut behind", file->name, 0, size);
     return LSM_OK;
 }
 
@@ -537,7 +485,7 @@ static lsm_status posix_file_close(struct file *file)
     f->fd = -1;
     // The descriptor is gone even if a signal interrupted, so never again.
     if (close(fd) != 0 && errno != EINTR)
-        return fail(INTENT_WRITE, "close", file->name);
+        return posix_fail(INTENT_WRITE, "close", file->name);
     return LSM_OK;
 }
 
@@ -572,7 +520,7 @@ static lsm_status posix_random_bytes(struct env *env, void *to, size_t size)
         ssize_t n = RETRY(getrandom((uint8_t *)to + done, size - done, 0));
 
         if (n < 0)
-            return fail(INTENT_READ, "read", "random numbers");
+            return posix_fail(INTENT_READ, "read", "random numbers");
         done += (size_t)n;
     }
     return LSM_OK;

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "env/posix_error.h"
 
 #define LOCK_FILE_MODE 0600
 
@@ -60,18 +60,7 @@ static void watch_forks(void)
 
 static lsm_status fail_lock(struct dir *dir, const char *name)
 {
-    int error = errno;
-    lsm_status status = LSM_IO;
-
-    if (error == EROFS || error == EACCES || error == EPERM)
-        status = LSM_READ_ONLY;
-    else if (error == ENOSPC || error == EDQUOT)
-        status = LSM_NO_SPACE;
-    else if (error == EMFILE || error == ENFILE)
-        status = LSM_BUSY;
-    else if (error == ENOMEM)
-        status = LSM_NO_MEMORY;
-    return lsm_fail(status, "%s/%s: cannot lock: %s", dir->path, name, strerrordesc_np(error));
+    return posix_fail_open(INTENT_WRITE, "lock", dir->path, name);
 }
 
 // Names the holder by what it wrote into the file, which may be anything.
@@ -145,16 +134,18 @@ static lsm_status take_locked(struct dir *dir, int dir_fd, const char *name, str
     return LSM_OK;
 }
 
-static void free_lock(struct dir_lock **lock)
+// Releases the lock; what was written into the file is a hint. Under the mutex,
+// so that no child is left with the descriptor.
+static void close_lock_file(struct dir_lock *lock)
 {
-    if (*lock != NULL && (*lock)->fd >= 0)
-        (void)close((*lock)->fd); // releases the lock; what was written is a hint
-    mem_free(*lock);
+    if (lock->fd >= 0)
+        (void)close(lock->fd);
+    lock->fd = -1;
 }
 
 lsm_status posix_lock_take(struct dir *dir, int dir_fd, const char *name, struct dir_lock **out)
 {
-    CLEANUP(free_lock) struct dir_lock *lock = mem_alloc_zeroed(1, sizeof *lock);
+    CLEANUP(mem_freep) struct dir_lock *lock = mem_alloc_zeroed(1, sizeof *lock);
     lsm_status status;
 
     if (lock == NULL)
@@ -163,6 +154,8 @@ lsm_status posix_lock_take(struct dir *dir, int dir_fd, const char *name, struct
     (void)pthread_once(&fork_once, watch_forks);
     lock_holders();
     status = take_locked(dir, dir_fd, name, lock);
+    if (status != LSM_OK)
+        close_lock_file(lock);
     unlock_holders();
     TRY(status);
     *out = MOVE(lock);
@@ -179,6 +172,7 @@ void posix_lock_drop(struct dir_lock *lock)
             at = &(*at)->next;
         *at = lock->next;
     }
+    close_lock_file(lock);
     unlock_holders();
-    free_lock(&lock);
+    mem_free(lock);
 }

@@ -70,8 +70,7 @@ struct thread {
 
 // Starts `run(ctx)` with all signals blocked. `thread` stays in place until
 // thread_join(). LSM_BUSY when the system has no thread to give.
-lsm_status thread_start(struct thread *thread, const char *name, void (*run)(void *ctx),
-                        void *ctx);
+lsm_status thread_start(struct thread *thread, const char *name, void (*run)(void *ctx), void *ctx);
 void thread_join(struct thread *thread);
 
 // Tells the processor that the thread is spinning.

@@ -1,0 +1,22 @@
+// posix_error.h -- how an error of the system becomes a status with its words.
+
+#ifndef LSM_ENV_POSIX_ERROR_H
+#define LSM_ENV_POSIX_ERROR_H
+
+#include "base/status.h"
+
+enum intent { INTENT_READ, INTENT_WRITE };
+
+// Describes errno, of a call that was to do `what` to `name`, as env.h says.
+lsm_status posix_fail(enum intent intent, const char *what, const char *name) __attribute__((cold));
+
+// The same for a call about `size` bytes at `offset`.
+lsm_status posix_fail_at(enum intent intent, const char *what, const char *name, uint64_t offset,
+                         uint64_t size) __attribute__((cold));
+
+// The same for the file `name` of the directory at `path`. LSM_INVALID when the
+// error says that it is no regular file.
+lsm_status posix_fail_open(enum intent intent, const char *what, const char *path, const char *name)
+    __attribute__((cold));
+
+#endif
