@@ -14,6 +14,7 @@
 #include "env/sync.h"
 
 struct fd_cache;
+struct open_file;
 
 // Embedded in its owner, from cached_file_init() to cached_file_release().
 struct cached_file {
@@ -26,6 +27,7 @@ struct cached_file {
     // The cache's, under its mutex: the ring of open ones.
     struct cached_file *next;
     struct cached_file *previous;
+    struct open_file *open; // owns `file`; NULL while not open
 };
 
 // At most `open_max` files (at least 8) stay open. `bin` takes closed files.
@@ -41,7 +43,8 @@ void cached_file_release(struct cached_file *cf);
 
 // The open file, which the caller, who is inside an epoch section, may use until
 // it leaves it. Opens the file for reading when it is not open; when the system
-// has no descriptor left, closes others and tries again.
+// has no descriptor left, closes others and tries again. LSM_BUSY when sections
+// still open, the caller's among them, see all of those: a later section succeeds.
 lsm_status cached_file_get(struct cached_file *cf, struct file **out);
 
 #endif

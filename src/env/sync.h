@@ -2,7 +2,8 @@
 //
 // Every mutex has a rank, and a thread takes mutexes in increasing rank only;
 // debug builds assert it on every acquisition. No mutex is held across I/O but
-// the manifest's (LOCK_MANIFEST) and a segment's sync mutex (LOCK_SEGMENT_SYNC).
+// the manifest's (LOCK_MANIFEST), a segment's sync mutex (LOCK_SEGMENT_SYNC) and the
+// event log's own (LOCK_EVENTLOG).
 
 #ifndef LSM_ENV_SYNC_H
 #define LSM_ENV_SYNC_H
