@@ -10,7 +10,7 @@
 //        8    8  body size: the bytes behind the header, without padding
 //       16    8  entries size: the part of the body that the body CRC covers
 //       24    8  sequence number, dense over all frames of the log
-//       32    8  commit timestamp (link, mark: of the last commit before)
+//       32    8  commit timestamp (link, mark: the log's last timestamp before)
 //       40    8  wall clock at the commit, nanoseconds since 1970
 //       48    4  number of entries
 //       52    4  CRC32C of the first `entries size` bytes of the body
@@ -25,17 +25,19 @@
 // An entry:  kind and flags u8 (bits 0-3 kind, bit 4 user byte follows, bit 5
 // expiry follows), varint keyspace, varint key size, key, [user byte u8],
 // [varint expiry], then for a value: varint size and bytes; for a pointer: varint
-// offset of its record from the start of the frame, varint record size, varint
-// value size. Keys ascend by (keyspace, key), each once.
+// record size, varint value size. The records follow the entries one behind the
+// other, in the order of their pointers. Keys ascend by (keyspace, key), each once.
 //
 // A link's body: u32 segment, uuid, u64 final size of the predecessor.
 
 #ifndef LSM_VLOG_FRAME_H
 #define LSM_VLOG_FRAME_H
 
+#include "base/crc32c.h"
 #include "base/ikey.h"
 #include "base/pointer.h"
 #include "base/uuid.h"
+#include "vlog/record.h"
 
 #define FRAME_HEADER_SIZE 96
 #define FRAME_ALIGNMENT   8
@@ -43,7 +45,7 @@
 enum frame_type {
     FRAME_COMMIT = 1,
     FRAME_LINK = 2,
-    FRAME_MARK = 3, // no body: carries a mark only
+    FRAME_MARK = 3,  // no body: carries a mark only
     FRAME_ADOPT = 4, // reserved
 };
 
@@ -89,7 +91,32 @@ void frame_header_encode(const struct frame_header *header, const struct uuid *u
 bool frame_header_decode(const uint8_t *bytes, const struct uuid *uuid, uint64_t offset,
                          struct frame_header *out);
 
+// The checksum of the part of a body that the header names.
+static inline uint32_t frame_body_crc(lsm_slice entries)
+{
+    return crc32c(0, entries.data, entries.size);
+}
+
+// What the first frame of a segment says about the segment before.
+struct frame_link {
+    uint32_t segment;
+    struct uuid uuid;
+    uint64_t final_size;
+};
+
+#define FRAME_LINK_BODY_SIZE (4 + UUID_SIZE + 8)
+
+void frame_link_encode(const struct frame_link *link, uint8_t *to);
+bool frame_link_decode(lsm_slice body, struct frame_link *out);
+
 // --- a commit on its way into the log ---
+
+// A value that goes into a record behind the entries. Key and value are borrowed.
+struct separated_value {
+    struct record_head head;
+    lsm_slice key;
+    lsm_slice value;
+};
 
 // Encoded and summed by the committing thread, outside any lock; the writer sets
 // `ts` and `wall_ns`; log_append() sets `position`. Inline bytes are copied; the
@@ -103,11 +130,11 @@ struct commit_frame {
     uint32_t entry_count;
     uint32_t body_crc;
     uint64_t body_size;
-    lsm_buf entries;               // FRAME_HEADER_SIZE bytes of room, then the entries
+    lsm_buf entries;                // FRAME_HEADER_SIZE bytes of room, then the entries
     struct separated_value *values; // in order
     size_t value_count;
     size_t value_capacity;
-    uint64_t key_bytes;   // keys and inline values: what the memtable will hold
+    uint64_t key_bytes; // keys and inline values: what the memtable will hold
     bool is_finished;
 };
 
@@ -130,7 +157,10 @@ struct frame_reader {
     struct log_position position; // of the frame
     uint64_t ts;
     uint64_t frame_bytes; // of header and body: what a record must lie within
+    uint64_t record_at;   // of the next pointer's record, from the start of the frame
     uint32_t left;        // entries not yet read
+    uint32_t keyspace;    // of the entry read last, and its key: entries ascend
+    lsm_slice key;
     uint8_t pointer[POINTER_SIZE_MAX];
 };
 

@@ -26,11 +26,11 @@ struct log_link {
 // and had named by the manifest. The log takes over the caller's reference.
 struct log_start {
     struct segment *active;
-    uint64_t end;               // of its last frame
+    uint64_t end; // of its last frame
     uint64_t next_sequence;
     uint64_t last_ts;
-    uint32_t next_segment_id;   // above every id seen
-    const struct log_link *chain; // older segments that are still log, oldest first
+    uint32_t next_segment_id;              // above every id seen
+    const struct log_link *chain;          // older segments that are still log, oldest first
     struct segment *const *chain_segments; // a reference each is taken
     size_t chain_count;
 };

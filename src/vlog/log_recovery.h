@@ -13,11 +13,11 @@
 struct log_recovery_input {
     const struct log_link *chain; // as the manifest names it, oldest first
     size_t chain_count;
-    struct log_position replay;   // in a segment of the chain
-    struct log_position mark;     // the highest the manifest knows
-    uint64_t edit_number;         // of the manifest's last edit
-    uint64_t last_ts;             // of the manifest
-    bool is_clean;                // the manifest was closed cleanly: `mark` is the exact end
+    struct log_position replay; // in a segment of the chain
+    struct log_position mark;   // the highest the manifest knows
+    uint64_t edit_number;       // of the manifest's last edit
+    uint64_t last_ts;           // of the manifest
+    bool is_clean;              // the manifest was closed cleanly: `mark` is the exact end
 };
 
 // A frame that survived, in log order. `position` is where it lies now (in the
@@ -41,9 +41,9 @@ struct log_found {
     uint64_t copied_bytes;    // of frames above M
     uint64_t torn_bytes;      // behind `end`, dropped: not known to be durable
     uint64_t last_sequence;
-    uint64_t last_ts;         // of frames or of the manifest
+    uint64_t last_ts; // of frames or of the manifest
     uint64_t last_wall_ns;
-    uint32_t id_max;          // of all segments in the directory and the chain
+    uint32_t id_max; // of all segments in the directory and the chain
 };
 
 const struct log_found *log_recovery_found(const struct log_recovery *recovery);
@@ -73,9 +73,10 @@ typedef lsm_status (*segment_scan_fn)(void *ctx, uint64_t offset, uint64_t size,
                                       const struct frame_header *header, lsm_slice entries);
 
 // Walks one segment file by name, with no help from a manifest; goes on behind
-// stretches that do not verify. `verify_values` also checks every record, and
+// stretches that do not verify, and stops where only zeroes are left (room not used
+// yet). `verify_values` also checks every record, and
 // reports a frame with a bad one as not verifying.
-lsm_status segment_scan(struct dir *dir, const char *name, bool verify_values,
-                        segment_scan_fn fn, void *ctx);
+lsm_status segment_scan(struct dir *dir, const char *name, bool verify_values, segment_scan_fn fn,
+                        void *ctx);
 
 #endif

@@ -12,15 +12,22 @@
 #ifndef LSM_VLOG_RECORD_H
 #define LSM_VLOG_RECORD_H
 
-#include "base/bytes.h"
+#include "base/coding.h"
 
 // Longest head: what stands before the key.
-#define RECORD_HEAD_SIZE_MAX (5 + 3 * 10)
+#define RECORD_HEAD_SIZE_MAX (5 + 3 * VARINT_SIZE_MAX)
 
 struct record_head {
     uint8_t bytes[RECORD_HEAD_SIZE_MAX];
     uint8_t size;
 };
+
+// Bytes that the record of such a value takes.
+static inline uint64_t record_size(uint32_t keyspace, size_t key_size, uint64_t value_size)
+{
+    return 5 + varint_size(keyspace) + varint_size(key_size) + varint_size(value_size) + key_size +
+           value_size;
+}
 
 // Computes the head of the record {head, key, value} and its checksum.
 void record_head_make(uint32_t keyspace, lsm_slice key, lsm_slice value, struct record_head *out);

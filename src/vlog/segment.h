@@ -38,11 +38,38 @@ void segment_mark_obsolete(struct segment *segment);
 uint32_t segment_id(const struct segment *segment);
 const struct uuid *segment_uuid(const struct segment *segment);
 
-// Reads the value of a record and verifies that it is `keyspace`/`key`'s. Copies
-// it into `value`, which is unchanged on failure. LSM_CORRUPT with file and
-// offset. Opens an epoch section of its own.
+// Reads the value of a record, with one read, and verifies that it is
+// `keyspace`/`key`'s. The value replaces what `value` holds, which keeps its content
+// on failure (its capacity may have grown: the record is read behind the content).
+// LSM_CORRUPT with file and offset. Opens an epoch section of its own.
 lsm_status segment_read_value(struct segment *segment, const struct value_pointer *pointer,
                               uint32_t keyspace, lsm_slice key, lsm_buf *value);
+
+// --- the writing end, for the log and its recovery ---
+
+// Creates segment `id` with room for `size` bytes: allocated, header written and
+// synced, directory entry not. It can be written until it is sealed. When this
+// fails nothing is left behind.
+lsm_status segment_create(struct segment_store *store, uint32_t id, uint64_t size,
+                          struct segment **out);
+// Bytes allocated when it was created.
+uint64_t segment_capacity(const struct segment *segment);
+
+// One thread at a time writes, and none once it may be sealed.
+lsm_status segment_write(struct segment *segment, uint64_t offset, const lsm_slice *parts,
+                         size_t count);
+// Starts writing a range to the device, without waiting.
+void segment_writeback(struct segment *segment, uint64_t offset, uint64_t size);
+
+// Serialises syncs of the segment (LOCK_SEGMENT_SYNC); held for the functions below.
+struct mutex *segment_sync_mutex(struct segment *segment);
+// Syncs what has been written. Nothing to do once it is sealed. A failure sets the
+// poison; once the poison is set, this and the next fail.
+lsm_status segment_sync_locked(struct segment *segment);
+// Truncates the segment to `size`, syncs and closes it for writing: a read-only file
+// from now on. When the truncation fails, all is as before; any other failure sets
+// the poison.
+lsm_status segment_seal_locked(struct segment *segment, uint64_t size);
 
 // An immutable set of segments, ordered by id, each held by a reference. What a
 // pointer is resolved through.
@@ -54,7 +81,7 @@ struct segment_set {
 };
 
 // The segments of `from` (which may be NULL) and `extra` (which may be NULL, and
-// is not in `from`).
+// is not in `from`). The last reference retires the set.
 lsm_status segment_set_with(const struct segment_set *from, struct segment *extra,
                             struct segment_set **out);
 void segment_set_ref(struct segment_set *set);

@@ -1,0 +1,210 @@
+// frame_scan.c -- the window, and what verifies in it.
+
+#include "vlog/frame_scan.h"
+
+#include <assert.h>
+
+#include "vlog/record.h"
+
+#define WINDOW_SIZE (256u << 10)
+
+static lsm_status read_file_header(struct frame_scan *scan)
+{
+    uint8_t bytes[FILE_HEADER_SIZE];
+    size_t got;
+
+    TRY(file_size(scan->file, &scan->limit));
+    TRY(file_read(scan->file, 0, bytes, sizeof bytes, &got));
+    return file_header_decode(slice_make(bytes, got), FILE_KIND_LOG, scan->file->name,
+                              &scan->header);
+}
+
+lsm_status frame_scan_open(struct dir *dir, const char *name, struct frame_scan *out)
+{
+    struct frame_scan scan = {0};
+    lsm_status status;
+
+    TRY(file_open(dir, name, FILE_READ, &scan.file));
+    status = read_file_header(&scan);
+    if (status != LSM_OK) {
+        file_close_quietly(scan.file);
+        return status;
+    }
+    *out = scan;
+    return LSM_OK;
+}
+
+void frame_scan_close(struct frame_scan *scan)
+{
+    file_close_quietly(scan->file);
+    lsm_buf_free(&scan->window);
+    lsm_buf_free(&scan->record);
+    *scan = (struct frame_scan){0};
+}
+
+// --- the window ---
+
+static bool in_window(const struct frame_scan *scan, uint64_t offset, uint64_t size)
+{
+    return offset >= scan->window_at && size <= scan->window.size &&
+           offset - scan->window_at <= scan->window.size - size;
+}
+
+static lsm_status fill_window(struct frame_scan *scan, uint64_t offset, uint64_t size)
+{
+    uint64_t left = scan->limit - offset;
+    uint64_t wanted = size > WINDOW_SIZE ? size : WINDOW_SIZE;
+
+    if (wanted > left)
+        wanted = left;
+    buf_clear(&scan->window); // whatever fails, the window holds nothing wrong
+    TRY(buf_reserve(&scan->window, wanted));
+    TRY(file_read_exact(scan->file, offset, scan->window.data, wanted));
+    scan->window.size = wanted;
+    scan->window_at = offset;
+    return LSM_OK;
+}
+
+// `size` bytes at `offset`, all below the limit, until the next call.
+static lsm_status peek(struct frame_scan *scan, uint64_t offset, uint64_t size,
+                       const uint8_t **bytes)
+{
+    assert(offset <= scan->limit && size <= scan->limit - offset);
+    if (!in_window(scan, offset, size))
+        TRY(fill_window(scan, offset, size));
+    *bytes = (const uint8_t *)scan->window.data + (offset - scan->window_at);
+    return LSM_OK;
+}
+
+lsm_status frame_scan_read(struct frame_scan *scan, uint64_t offset, void *to, size_t size)
+{
+    return file_read_exact(scan->file, offset, to, size);
+}
+
+// --- frames ---
+
+static bool has_room(const struct frame_scan *scan, uint64_t offset, uint64_t size)
+{
+    return offset <= scan->limit && size <= scan->limit - offset;
+}
+
+static bool decode_header(const struct frame_scan *scan, const uint8_t *bytes, uint64_t offset,
+                          struct frame_header *out)
+{
+    return frame_header_decode(bytes, &scan->header.file_uuid, offset, out);
+}
+
+static bool is_own_record(const struct record *record, const struct entry *entry,
+                          const struct value_pointer *pointer)
+{
+    return record->keyspace == entry->keyspace && slice_equal(record->key, entry->key) &&
+           record->value.size == pointer->value_size;
+}
+
+// LSM_NOT_FOUND when the record is not the entry's.
+static lsm_status verify_record(struct frame_scan *scan, const struct entry *entry)
+{
+    struct value_pointer pointer;
+    struct record record;
+    lsm_status status;
+    lsm_slice bytes;
+
+    TRY(pointer_decode(entry->value, &pointer));
+    TRY(buf_reserve(&scan->record, pointer.record_size));
+    TRY(frame_scan_read(scan, pointer.offset, scan->record.data, pointer.record_size));
+    bytes = slice_make(scan->record.data, pointer.record_size);
+    status = record_decode(bytes, scan->file->name, pointer.offset, &record);
+    if (status == LSM_CORRUPT)
+        return LSM_NOT_FOUND;
+    TRY(status);
+    return is_own_record(&record, entry, &pointer) ? LSM_OK : LSM_NOT_FOUND;
+}
+
+static lsm_status verify_records(struct frame_scan *scan, uint64_t offset,
+                                 const struct frame_header *header, lsm_slice entries)
+{
+    struct log_position position = {(uint32_t)scan->header.number, offset};
+    struct frame_reader r;
+    struct entry entry;
+
+    frame_reader_over(&r, header, position, entries);
+    for (;;) {
+        lsm_status status = frame_reader_next(&r, &entry);
+
+        if (status == LSM_NOT_FOUND)
+            return LSM_OK;
+        if (status == LSM_CORRUPT)
+            return LSM_NOT_FOUND;
+        TRY(status);
+        if (entry.kind == ENTRY_POINTER)
+            TRY(verify_record(scan, &entry));
+    }
+}
+
+lsm_status frame_scan_at(struct frame_scan *scan, uint64_t offset, bool verify_values,
+                         struct frame_header *header, lsm_slice *entries)
+{
+    struct frame_header found;
+    const uint8_t *bytes;
+    lsm_slice body;
+
+    if (offset % FRAME_ALIGNMENT != 0 || !has_room(scan, offset, FRAME_HEADER_SIZE))
+        return LSM_NOT_FOUND;
+    TRY(peek(scan, offset, FRAME_HEADER_SIZE, &bytes));
+    if (!decode_header(scan, bytes, offset, &found) ||
+        !has_room(scan, offset, frame_size(found.body_size)))
+        return LSM_NOT_FOUND;
+    TRY(peek(scan, offset, FRAME_HEADER_SIZE + found.entries_size, &bytes));
+    body = slice_make(bytes + FRAME_HEADER_SIZE, found.entries_size);
+    if (frame_body_crc(body) != found.body_crc)
+        return LSM_NOT_FOUND;
+    if (verify_values && found.type == FRAME_COMMIT)
+        TRY(verify_records(scan, offset, &found, body));
+    *header = found;
+    *entries = body;
+    return LSM_OK;
+}
+
+// Tells most of what is no header by two words: zeroes above all.
+static bool may_be_header(const uint8_t *bytes)
+{
+    uint32_t type = get_u32(bytes + 4);
+
+    return type != 0 && type <= UINT8_MAX;
+}
+
+lsm_status frame_scan_find(struct frame_scan *scan, uint64_t from, uint64_t *at,
+                           struct frame_header *header)
+{
+    uint64_t offset = (from + FRAME_ALIGNMENT - 1) / FRAME_ALIGNMENT * FRAME_ALIGNMENT;
+    const uint8_t *bytes;
+
+    for (; has_room(scan, offset, FRAME_HEADER_SIZE); offset += FRAME_ALIGNMENT) {
+        TRY(peek(scan, offset, FRAME_HEADER_SIZE, &bytes));
+        if (may_be_header(bytes) && decode_header(scan, bytes, offset, header)) {
+            *at = offset;
+            return LSM_OK;
+        }
+    }
+    return LSM_NOT_FOUND;
+}
+
+lsm_status frame_scan_used(struct frame_scan *scan, uint64_t from, uint64_t *end)
+{
+    uint64_t at = scan->limit;
+    const uint8_t *bytes;
+
+    while (at > from) {
+        uint64_t size = at - from > WINDOW_SIZE ? WINDOW_SIZE : at - from;
+
+        TRY(peek(scan, at - size, size, &bytes));
+        while (size > 0 && bytes[size - 1] == 0) {
+            size--;
+            at--;
+        }
+        if (size > 0)
+            break;
+    }
+    *end = at > from ? at : from;
+    return LSM_OK;
+}

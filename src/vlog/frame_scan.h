@@ -1,0 +1,45 @@
+// frame_scan.h -- reading the frames of one segment file.
+//
+// Recovery and lsmctl walk segments with it. One thread at a time; it reads through
+// a window, so that small frames do not cost a read each.
+
+#ifndef LSM_VLOG_FRAME_SCAN_H
+#define LSM_VLOG_FRAME_SCAN_H
+
+#include "base/file_header.h"
+#include "env/env.h"
+#include "vlog/frame.h"
+
+struct frame_scan {
+    struct file *file;
+    struct file_header header;
+    uint64_t limit; // no frame reaches behind this; the file's size, or set lower
+
+    lsm_buf window; // the bytes from `window_at` on
+    uint64_t window_at;
+    lsm_buf record; // the one being verified
+};
+
+// Opens a file of the directory and reads its header, which must be a segment's.
+// LSM_CORRUPT when it is not. On failure there is nothing to close.
+lsm_status frame_scan_open(struct dir *dir, const char *name, struct frame_scan *out);
+void frame_scan_close(struct frame_scan *scan);
+
+// The frame at `offset`. LSM_NOT_FOUND (without words) when what is there does not
+// verify as one: its header, its entries and, with `verify_values`, its records.
+// `entries` live until the next call. A failure to read is no verdict: it is returned.
+lsm_status frame_scan_at(struct frame_scan *scan, uint64_t offset, bool verify_values,
+                         struct frame_header *header, lsm_slice *entries);
+
+// The first offset from `from` on at which a frame's header verifies, whatever became
+// of its body. LSM_NOT_FOUND (without words) when there is none.
+lsm_status frame_scan_find(struct frame_scan *scan, uint64_t from, uint64_t *at,
+                           struct frame_header *header);
+
+// Where the zeroes begin that the file ends with, but not below `from`.
+lsm_status frame_scan_used(struct frame_scan *scan, uint64_t from, uint64_t *end);
+
+// Reads `size` bytes at `offset`, past the window.
+lsm_status frame_scan_read(struct frame_scan *scan, uint64_t offset, void *to, size_t size);
+
+#endif

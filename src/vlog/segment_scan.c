@@ -1,0 +1,77 @@
+// segment_scan.c -- one segment file as it is, for people who look at damage.
+
+#include "vlog/frame_scan.h"
+#include "vlog/log_recovery.h"
+
+struct scan_state {
+    struct frame_scan scan;
+    bool verify_values;
+    segment_scan_fn fn;
+    void *ctx;
+};
+
+static void scan_state_release(struct scan_state *state)
+{
+    frame_scan_close(&state->scan);
+}
+
+// The next offset behind `from` at which a whole frame verifies, or the end of what
+// the file holds.
+static lsm_status find_frame(struct scan_state *state, uint64_t from, uint64_t *at)
+{
+    struct frame_header header;
+    lsm_slice entries;
+
+    for (;;) {
+        lsm_status status = frame_scan_find(&state->scan, from, at, &header);
+
+        if (status == LSM_NOT_FOUND)
+            return frame_scan_used(&state->scan, from, at);
+        TRY(status);
+        status = frame_scan_at(&state->scan, *at, state->verify_values, &header, &entries);
+        if (status != LSM_NOT_FOUND)
+            return status;
+        from = *at + FRAME_ALIGNMENT;
+    }
+}
+
+// Reports what is at `*at` and moves behind it.
+static lsm_status scan_next(struct scan_state *state, uint64_t *at)
+{
+    struct frame_header header;
+    uint64_t size, next;
+    lsm_slice entries;
+    lsm_status status = frame_scan_at(&state->scan, *at, state->verify_values, &header, &entries);
+
+    if (status == LSM_OK) {
+        size = frame_size(header.body_size);
+        TRY(state->fn(state->ctx, *at, size, &header, entries));
+        *at += size;
+        return LSM_OK;
+    }
+    if (status != LSM_NOT_FOUND)
+        return status;
+    TRY(find_frame(state, *at + FRAME_ALIGNMENT, &next));
+    TRY(state->fn(state->ctx, *at, next - *at, NULL, slice_make("", 0)));
+    *at = next;
+    return LSM_OK;
+}
+
+lsm_status segment_scan(struct dir *dir, const char *name, bool verify_values, segment_scan_fn fn,
+                        void *ctx)
+{
+    CLEANUP(scan_state_release)
+    struct scan_state state = {
+        .verify_values = verify_values,
+        .fn = fn,
+        .ctx = ctx,
+    };
+    uint64_t at = FILE_HEADER_SIZE;
+    uint64_t used;
+
+    TRY(frame_scan_open(dir, name, &state.scan));
+    TRY(frame_scan_used(&state.scan, at, &used));
+    while (at < used)
+        TRY(scan_next(&state, &at));
+    return LSM_OK;
+}
