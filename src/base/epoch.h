@@ -28,7 +28,7 @@ static inline void epoch_exitp(const int *unused)
     epoch_exit();
 }
 #define EPOCH_SECTION()                                                                            \
-    __attribute__((cleanup(epoch_exitp))) const int epoch_section_ = (epoch_enter(), 0)
+    __attribute__((cleanup(epoch_exitp), unused)) const int epoch_section_ = (epoch_enter(), 0)
 
 // Embedded in whatever is retired.
 struct epoch_node {
