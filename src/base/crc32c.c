@@ -22,7 +22,7 @@
 #include "base/coding.h"
 
 #define POLYNOMIAL 0x82F63B78u // bit reflected
-#define WORD_SIZE  8
+#define WORD_SIZE  sizeof(uint64_t)
 
 // --- by table: eight bytes at a time ---
 
@@ -40,7 +40,7 @@ static void tables_build(void)
             crc = (crc >> 1) ^ ((crc & 1) != 0 ? POLYNOMIAL : 0);
         tables[0][byte] = crc;
     }
-    for (int i = 1; i < WORD_SIZE; i++) {
+    for (size_t i = 1; i < WORD_SIZE; i++) {
         for (uint32_t byte = 0; byte < 256; byte++) {
             uint32_t crc = tables[i - 1][byte];
 
@@ -55,7 +55,7 @@ static uint32_t sum_by_table(uint32_t crc, const uint8_t *at, size_t size)
         uint64_t word = get_u64(at) ^ crc;
 
         crc = 0;
-        for (int i = 0; i < WORD_SIZE; i++)
+        for (size_t i = 0; i < WORD_SIZE; i++)
             crc ^= tables[WORD_SIZE - 1 - i][(word >> (8 * i)) & 0xFF];
     }
     for (; size > 0; at++, size--)
@@ -162,7 +162,7 @@ static uint32_t zeros[2 * STREAM_WORDS_MAX + 1];
 INSTRUCTION static void zeros_build(void)
 {
     zeros[1] = 1;
-    for (size_t n = 2; n <= 2 * STREAM_WORDS_MAX; n++)
+    for (size_t n = 2; n < sizeof zeros / sizeof zeros[0]; n++)
         zeros[n] = (uint32_t)sum_u64(zeros[n - 1], 0);
 }
 

@@ -17,14 +17,15 @@
 lsm_status lsm_fail(lsm_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3), cold));
 
-// The same, but the compiler sees that the result is the status given. It would
-// otherwise take a failure for a possible success that set no out-parameter.
-#define lsm_fail(status, ...)                                                                      \
-    __extension__({                                                                                \
-        const lsm_status fail_status_ = (status);                                                  \
-        (void)lsm_fail(fail_status_, __VA_ARGS__);                                                 \
-        fail_status_;                                                                              \
-    })
+// Lets the compiler see that a failure is not LSM_OK: it would otherwise take it for
+// a possible success that has set no out-parameter.
+static inline lsm_status status_not_ok(lsm_status status)
+{
+    if (status == LSM_OK)
+        __builtin_unreachable();
+    return status;
+}
+#define lsm_fail(...) status_not_ok(lsm_fail(__VA_ARGS__))
 
 // Adds words before the description of the thread's last failure, as in
 // "flush: ENOSPC ...", and returns `status`.
