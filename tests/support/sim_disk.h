@@ -1,0 +1,147 @@
+// sim_disk.h -- the disk of the sim: what is there, and what of it is durable.
+//
+// An inode has its live bytes, its durable bytes and the changes between the two,
+// in order; a directory the same of its names. Directories themselves are durable
+// once made. Memory comes from malloc and not through base/alloc.h, so that a test
+// which fails allocations never fails the disk; should it run out, the test ends.
+//
+// Not safe for threads: the sim calls it under its mutex.
+
+#ifndef LSM_TESTS_SUPPORT_SIM_DISK_H
+#define LSM_TESTS_SUPPORT_SIM_DISK_H
+
+#include "support/sim.h"
+
+struct bytes {
+    uint8_t *data;
+    size_t size;
+    size_t capacity;
+};
+
+enum byte_change_kind {
+    CHANGE_WRITE,  // `data` at `offset`
+    CHANGE_RESIZE, // the size becomes `offset`
+    CHANGE_EXTEND, // the size becomes at least `offset`
+};
+
+struct byte_change {
+    enum byte_change_kind kind;
+    uint64_t offset;
+    uint8_t *data; // of a write
+    size_t size;   // of a write
+};
+
+struct inode {
+    struct inode *next;
+    struct bytes live;
+    struct bytes durable;
+    struct byte_change *changes;
+    size_t change_count;
+    size_t change_capacity;
+    unsigned open_count; // handles
+    bool is_reached;     // scratch of disk_collect()
+    struct inode *copy;  // scratch of disk_copy()
+};
+
+struct entry_list {
+    struct dir_entry *items;
+    size_t count;
+    size_t capacity;
+};
+
+struct dir_entry {
+    char *name;
+    struct inode *inode;
+};
+
+enum name_change_kind {
+    CHANGE_CREATE, // `name` names `inode`
+    CHANGE_RENAME, // `to` names `inode`, and `name` does not any more
+    CHANGE_UNLINK, // `name` does not name `inode` any more
+};
+
+struct name_change {
+    enum name_change_kind kind;
+    char *name;
+    char *to;
+    struct inode *inode;
+};
+
+struct directory {
+    struct directory *next;
+    char *path; // canonical: names joined by '/', empty for the root
+    struct entry_list live;
+    struct entry_list durable;
+    struct name_change *changes;
+    size_t change_count;
+    size_t change_capacity;
+    bool is_locked;
+};
+
+struct listing {
+    struct listed *items;
+    size_t count;
+    size_t capacity;
+};
+
+struct listed {
+    char *name;
+    uint64_t size;
+    bool is_file;
+};
+
+struct disk {
+    struct directory *directories;
+    struct inode *inodes;
+};
+
+// A disk with a root directory.
+void disk_init(struct disk *disk);
+void disk_release(struct disk *disk);
+// Copies everything but open handles and locks into `to`, which is uninitialised.
+void disk_copy(const struct disk *disk, struct disk *to);
+// The power fails and returns: what survives is all that is there, and durable.
+void disk_survive(struct disk *disk, enum sim_survival survival, uint64_t seed);
+// Releases inodes that have neither a name, durable or not, nor a handle.
+void disk_collect(struct disk *disk);
+
+// The canonical form of `path`, to be freed; NULL when it has a "..".
+char *disk_canonical_path(const char *path);
+// The next two take canonical paths.
+struct directory *disk_find(struct disk *disk, const char *path);
+// Makes the directory and those above it; NULL when a file is in the way.
+struct directory *disk_make(struct disk *disk, const char *path);
+// Whether a file has the path, or is in its way.
+bool disk_names_file(struct disk *disk, const char *path);
+
+// The names directly in `directory`, directories included.
+void directory_list(struct disk *disk, const struct directory *directory, struct listing *out);
+void listing_release(struct listing *listing);
+bool directory_has_subdirectory(struct disk *disk, const struct directory *directory,
+                                const char *name);
+
+// The inode the name has now, or durably; NULL when there is none.
+struct inode *directory_lookup(const struct directory *directory, const char *name);
+struct inode *directory_lookup_durable(const struct directory *directory, const char *name);
+// Whether the name is that inode's now and after any crash.
+bool directory_name_is_durable(const struct directory *directory, const char *name);
+// The name is not there.
+struct inode *directory_create(struct disk *disk, struct directory *directory, const char *name);
+// The name is there.
+void directory_rename(struct directory *directory, const char *from, const char *to);
+void directory_unlink(struct directory *directory, const char *name);
+void directory_sync(struct directory *directory);
+
+void inode_write(struct inode *inode, uint64_t offset, const void *data, size_t size);
+void inode_resize(struct inode *inode, uint64_t size);
+void inode_extend(struct inode *inode, uint64_t size);
+void inode_sync(struct inode *inode);
+// What is live stays readable, and can become durable no more.
+void inode_lose_changes(struct inode *inode);
+// Whether the first `size` bytes are there whatever a crash does.
+bool inode_is_durable(const struct inode *inode, uint64_t size);
+// Damage to the first durable bytes; the inode has that many and is not open.
+void inode_flip(struct inode *inode, uint64_t offset, uint8_t mask);
+void inode_cut(struct inode *inode, uint64_t size);
+
+#endif
