@@ -52,13 +52,13 @@ struct edit {
     // the segments from there on, oldest first, the last one growing.
     bool has_log;
     struct log_position replay;
-    struct log_link *chain;
-    struct segment **chain_segments; // not encoded; borrowed, same count
+    struct log_link *chain;          // the array is the edit's (mem_free)
+    struct segment **chain_segments; // not encoded; array borrowed, same count, may be NULL
     size_t chain_count;
     // Segments that leave the log with this edit, with their final sizes. Those that
     // no table points to leave the database.
-    struct log_link *left;
-    struct segment **left_segments; // not encoded; borrowed, same count
+    struct log_link *left;          // the array is the edit's (mem_free)
+    struct segment **left_segments; // not encoded; array borrowed, same count, may be NULL
     size_t left_count;
 
     struct keyspace_change *keyspaces;
@@ -67,7 +67,8 @@ struct edit {
     // High-water marks: 0 leaves what is known; a lower one is ignored.
     uint64_t last_ts;
     uint64_t last_wall_ns;
-    uint64_t next_file_id; // of tables and manifests
+    uint64_t next_file_id;     // of tables and manifests
+    uint32_t next_keyspace_id; // follows creates by itself; a snapshot states it
     struct log_position mark;
 
     bool is_clean;    // the last edit of a clean close: the log ends exactly at `mark`
@@ -77,13 +78,21 @@ struct edit {
 void edit_init(struct edit *edit);
 void edit_release(struct edit *edit);
 
-// Each takes over `meta` on success.
+// Each copies what it is given, but edit_add_table() takes over `meta` on success.
 lsm_status edit_add_table(struct edit *edit, unsigned level, struct table_meta *meta);
 lsm_status edit_remove_table(struct edit *edit, unsigned level, uint64_t id);
 lsm_status edit_change_keyspace(struct edit *edit, const struct keyspace_change *change);
+lsm_status edit_add_chain(struct edit *edit, const struct log_link *link);
+lsm_status edit_add_left(struct edit *edit, const struct log_link *link);
 
+// LSM_CORRUPT unless the chain of an edit that has one starts at the segment of the
+// replay position and its ids increase.
+lsm_status edit_check_chain(const struct edit *edit);
+
+// Appends the encoded form, without the number: a frame carries that.
 lsm_status edit_encode(const struct edit *edit, lsm_buf *to);
-// Bounded and checked; LSM_CORRUPT when malformed.
+// Bounded and checked; LSM_CORRUPT when malformed. On success the caller releases
+// `out`, which need not be initialised.
 lsm_status edit_decode(lsm_slice bytes, struct edit *out);
 
 #endif

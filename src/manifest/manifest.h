@@ -40,12 +40,19 @@ struct manifest_state {
     size_t keyspace_count;
 };
 
+// A state of nothing: what the creator of a database fills in.
+void manifest_state_init(struct manifest_state *state);
 void manifest_state_release(struct manifest_state *state);
 
 // Whether the directory holds a database: CURRENT is there. LSM_NOT_FOUND when it is
-// empty or holds only files that are not ours; LSM_CORRUPT when there are tables,
-// segments or manifests but no CURRENT (with advice in the words).
+// empty, or holds only files that are not ours or that a creation has left which did
+// not reach its CURRENT: segments without a frame, a manifest with nothing but its
+// first snapshot. LSM_CORRUPT when there are tables, commits or edits but no CURRENT
+// (with advice in the words).
 lsm_status manifest_exists(struct dir *dir);
+// Removes what such a creation has left, so that the next one does not meet it.
+// manifest_exists() has just returned LSM_NOT_FOUND.
+lsm_status manifest_remove_unborn(struct dir *dir);
 
 // The uuid of the database, from CURRENT: what the stores need before the manifest
 // can be read.
@@ -66,8 +73,9 @@ struct manifest;
 
 // Starts a fresh manifest that states `state` (with the chain and replay position it
 // is to have) and `version`: written, synced, named by CURRENT, directory synced.
-// `state` is copied. Failure before the rename of CURRENT is soft and leaves what was;
-// after it `poison` is set.
+// `state` is copied; `is_clean` is not stated, and an `edit_number` of 0 becomes 1.
+// Failure before the rename of CURRENT is soft and leaves what was, but a failed sync
+// of the directory and everything from the rename on sets `poison`.
 lsm_status manifest_start(struct table_store *tables, struct segment_store *segments,
                           struct poison *poison, struct eventlog *events,
                           const struct manifest_state *state, struct version *version,
@@ -81,6 +89,9 @@ void manifest_free(struct manifest *manifest);
 // fails before its rename the failure is soft: the edit has not happened for this
 // process, its fate on disk is open, and the unlinker is held until a later edit
 // succeeds. Segments and tables that the edit removes are marked obsolete.
+// An edit that contradicts what is known is LSM_CORRUPT and sets the poison, with
+// nothing written. An edit with `is_clean` always goes into a fresh manifest of one
+// snapshot, of which no damaged byte can pass for a torn tail.
 lsm_status manifest_apply(struct manifest *manifest, struct edit *edit, struct version *base,
                           struct version **out);
 void manifest_lock(struct manifest *manifest);

@@ -14,10 +14,20 @@ struct segment_use {
     uint64_t referenced_bytes;
 };
 
+// What is asked of a table before it is touched: two to a cache line.
+struct table_span {
+    uint64_t id;
+    uint64_t smallest_head;
+    uint64_t largest_head;
+    uint32_t smallest_keyspace;
+    uint32_t largest_keyspace;
+};
+
 struct level {
-    struct table **tables; // level 0: newest first; others: by key, disjoint
+    struct table **tables;    // level 0: newest first; others: by key, disjoint
+    struct table_span *spans; // of the tables, in the same order
     size_t count;
-    uint64_t bytes;   // of files
+    uint64_t bytes; // of files
     uint64_t entries;
     uint64_t tombstones;
     uint64_t referenced_bytes; // of separated values pointed to
@@ -43,23 +53,24 @@ void version_unref(struct version *version);
 // id twice) or breaks an invariant: timestamp ranges of level 0 disjoint, tables of
 // a deeper level disjoint and cut between user keys, nothing placed below an
 // overlapping older table outside the edit's inputs. `dropped` (may be NULL) receives
-// the segments of `base` that leave the database, a reference each; freed by the
-lsm_status version_apply(struct version *base, const struct edit *edit,
-                         struct table_store *tables, struct segment_store *segments,
-                         struct version **out, struct segment_set **dropped);
+// the segments of `base`, and of `edit->left_segments`, that leave the database, a
+// reference each, or NULL when there are none; released by segment_set_unref().
+lsm_status version_apply(struct version *base, const struct edit *edit, struct table_store *tables,
+                         struct segment_store *segments, struct version **out,
+                         struct segment_set **dropped);
 
 // NULL when no table points there and it is not log. Borrowed from the version.
 struct segment *version_find_segment(const struct version *version, uint32_t id);
 
 // The newest entry of a key at or below `key->ts`, over all levels: level 0 newest
 // first, then one table a level. Inside an epoch section; as table_get().
-// `tables_probed` (may be NULL) is increased by the tables searched.
 lsm_status version_get(struct version *version, const struct ikey *key, uint64_t hash,
                        struct entry *out, bool *found, struct block **block);
 
 // Appends a cursor per level-0 table and one per non-empty deeper level to `iters`,
 // which has room for version_iter_count() more; those whose tables do not touch
-// [from, to] (NULL: open) of `keyspace` (0: all) are left out.
+// [from, to] (NULL: open) of `keyspace` (0: all) are left out. `*count` is the number
+// in `iters`, before and after; a failure appends none.
 size_t version_iter_count(const struct version *version);
 lsm_status version_add_iters(struct version *version, const struct table_iter_options *options,
                              uint32_t keyspace, const lsm_slice *from, const lsm_slice *to,
@@ -72,6 +83,11 @@ lsm_status level_iter_new(struct table *const *tables, size_t count,
 
 // The table of a deeper level whose range may hold (keyspace, key), or NULL.
 struct table *level_find(const struct level *level, uint32_t keyspace, lsm_slice key);
+
+// Of the tables of a deeper level, the index of the first that ends at or behind
+// (keyspace, key), and of the first that starts behind it.
+size_t level_first_ending_at(const struct level *level, uint32_t keyspace, lsm_slice key);
+size_t level_first_starting_behind(const struct level *level, uint32_t keyspace, lsm_slice key);
 
 uint64_t version_table_bytes(const struct version *version);
 uint64_t version_table_count(const struct version *version);

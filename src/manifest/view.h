@@ -40,13 +40,16 @@ struct view {
     struct logged_memtable *memtables[]; // the active one, then immutable ones, newest first
 };
 
+struct view_slot;
+
 // The current view, and how it changes. `changed` is signalled, with `mu` held, at
 // every change.
 struct views {
     struct epoch_bin *bin;
     _Atomic(struct view *) current; // release by who changes it, acquire by readers
-    struct mutex mu;                // rank LOCK_VERSIONS; serialises changes
+    struct mutex mu;                // rank LOCK_VERSIONS; serialises changes, guards `slots`
     struct cond changed;
+    struct view_slot *slots; // handed out by views_prepare(); a push keeps them large enough
 };
 
 // Takes references of its own to both.
@@ -70,7 +73,6 @@ lsm_status views_push_memtable(struct views *views, struct logged_memtable *acti
 // Installs `version`, and drops the `flushed` oldest immutable memtables with it.
 // Making the new view is prepared first, so that installing cannot fail: see
 // views_prepare().
-struct view_slot;
 // Reserves what views_install() needs; LSM_NO_MEMORY before an edit is written beats
 // one after it.
 lsm_status views_prepare(struct views *views, struct view_slot **out);
