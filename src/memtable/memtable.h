@@ -22,7 +22,8 @@ void memtable_unref(struct memtable *mem);
 
 // Makes sure that inserting `count` entries, with `bytes` bytes of keys and values
 // in all, cannot fail; `keyspaces` of which this memtable may not have seen yet.
-// LSM_NO_MEMORY with nothing changed. Inserting thread only.
+// LSM_NO_MEMORY with nothing changed. What an earlier call promised and was not used
+// yet is not added to. Inserting thread only.
 lsm_status memtable_reserve(struct memtable *mem, size_t count, size_t bytes, size_t keyspaces);
 
 // Copies `entry` in. Room for it has been reserved; no entry of the same keyspace,

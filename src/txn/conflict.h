@@ -16,8 +16,7 @@ struct conflict_history;
 
 // About `bytes_max` bytes of memory (at least 64 KiB). `last_ts`: commits up to it
 // are not known, so the floor starts there.
-lsm_status conflict_history_new(size_t bytes_max, uint64_t last_ts,
-                                struct conflict_history **out);
+lsm_status conflict_history_new(size_t bytes_max, uint64_t last_ts, struct conflict_history **out);
 void conflict_history_free(struct conflict_history *history);
 
 struct conflict_write {
@@ -42,7 +41,8 @@ struct conflict_fallback {
 
 // LSM_CONFLICT, with the key in its words (escaped, at most 64 bytes), when a commit
 // in (after, up_to] wrote what `set` (sealed) has read. With `fallback` NULL a history
-// too short is LSM_CONFLICT too. Any thread; the role passes NULL.
+// too short is LSM_CONFLICT too. A key written after `up_to` as well may count, since
+// only its last commit is known. Any thread; the role passes NULL.
 lsm_status conflict_history_check(struct conflict_history *history, const struct read_set *set,
                                   uint64_t after, uint64_t up_to,
                                   const struct conflict_fallback *fallback);
