@@ -213,7 +213,7 @@ static lsm_status put_keyspace(lsm_buf *to, const struct keyspace_change *change
     case KEYSPACE_DROP:
         return buf_append_varint(to, change->ts);
     }
-    assert(!"a change of an unknown kind");
+    assert(false && "a change of an unknown kind");
     return LSM_OK;
 }
 

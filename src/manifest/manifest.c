@@ -304,7 +304,7 @@ static struct table *find_table(const struct level *level, uint64_t id)
         if (level->spans[i].id == id)
             return level->tables[i];
     }
-    assert(!"the version was made by removing this table");
+    assert(false && "the version was made by removing this table");
     return NULL;
 }
 
