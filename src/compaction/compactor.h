@@ -9,13 +9,19 @@
 struct compactor;
 
 // `engine` outlives it. Up to `merge_count` merges at once.
-lsm_status compactor_new(struct engine *engine, struct scheduler *scheduler,
-                         unsigned merge_count, struct compactor **out);
-// Ends running merges, waits for the jobs, frees.
+lsm_status compactor_new(struct engine *engine, struct scheduler *scheduler, unsigned merge_count,
+                         struct compactor **out);
+// Ends running merges, waits for the jobs, frees. No thread waits in one of the
+// functions below. NULL is nothing.
 void compactor_free(struct compactor *compactor);
 
+// `on_changed` is called, with no lock held, after a job has changed the view. Set
+// before use by several threads.
+void compactor_set_notify(struct compactor *compactor, void (*on_changed)(void *ctx), void *ctx);
+
 // Something changed that may need work: a memtable became immutable, a table arrived,
-// a snapshot went away, options changed. Cheap; any thread.
+// a snapshot went away, options changed, the poison was set. Cheap; any thread, with
+// any mutex of a lower rank than LOCK_COMPACTION held.
 void compactor_wake(struct compactor *compactor);
 
 // Waits until no immutable memtable is left, or returns why flushing failed. Soft
@@ -23,11 +29,13 @@ void compactor_wake(struct compactor *compactor);
 // after a growing delay. Callers hold no lock.
 lsm_status compactor_wait_flushed(struct compactor *compactor);
 
-// Merges [from, to] of `keyspace` (0: all; NULL: open) down to one level, then waits
-// for the picker to find nothing to do there.
+// Flushes, merges [from, to] of `keyspace` (0: all; NULL: open) down into the last
+// level in use, and rewrites the tables there that hold what can be dropped. The
+// merges run in the calling thread, beside those of the jobs.
 lsm_status compactor_compact_range(struct compactor *compactor, uint32_t keyspace,
                                    const lsm_slice *from, const lsm_slice *to);
-// Waits until nothing is left to flush or merge.
+// Waits until nothing is left to flush or merge (to merge only while not paused), or
+// returns why a job that began meanwhile failed.
 lsm_status compactor_wait_idle(struct compactor *compactor);
 
 // Stops picking new merges while held (holds count), for close and tests.

@@ -10,16 +10,16 @@
 
 // Options of background work; each may change at run time (relaxed atomics).
 struct engine_options {
-    _Atomic uint64_t table_size;         // bytes after which a merge starts a new table
-    _Atomic uint64_t block_size;         // of uncompressed levels
+    _Atomic uint64_t table_size; // bytes after which a merge starts a new table
+    _Atomic uint64_t block_size; // of uncompressed levels
     _Atomic uint64_t compressed_block_size;
-    _Atomic uint64_t level0_trigger;     // tables in level 0 from which it is merged
-    _Atomic uint64_t level_multiplier;   // size ratio of a level to the one above
-    _Atomic uint64_t level_base_size;    // smallest target of a level, bytes
-    _Atomic uint32_t compression;        // zstd level of the last level; 0: none anywhere
-    _Atomic uint32_t compression_upper;  // of the levels between, from level 2 on
-    _Atomic double filter_bits;          // bloom bits per key of the last level
-    _Atomic uint32_t versions_to_keep;   // per key, when no snapshot needs more
+    _Atomic uint64_t level0_trigger;    // tables in level 0 from which it is merged
+    _Atomic uint64_t level_multiplier;  // size ratio of a level to the one above
+    _Atomic uint64_t level_base_size;   // smallest target of a level, bytes
+    _Atomic uint32_t compression;       // zstd level of the last level; 0: none anywhere
+    _Atomic uint32_t compression_upper; // of the levels between, from level 2 on
+    _Atomic double filter_bits;         // bloom bits per key of the last level
+    _Atomic uint32_t versions_to_keep;  // per key, when no snapshot needs more
     _Atomic uint64_t memtable_size;
 };
 

@@ -6,7 +6,7 @@
 #ifndef LSM_COMPACTION_THROTTLE_H
 #define LSM_COMPACTION_THROTTLE_H
 
-#include "compaction/compactor.h"
+#include "compaction/level_targets.h"
 
 enum stall_cause {
     STALL_NONE,
@@ -20,11 +20,13 @@ enum stall_cause {
 const char *stall_cause_name(enum stall_cause cause);
 
 struct throttle_options {
-    uint64_t memtable_bytes_max;   // hard limit over all memtables
-    uint64_t level0_slowdown;      // tables
+    uint64_t memtable_bytes_max; // hard limit over all memtables
+    uint64_t level0_slowdown;    // tables
     uint64_t level0_stop;
-    uint64_t debt_slowdown;        // bytes
+    uint64_t debt_slowdown; // bytes
     uint64_t debt_stop;
+    uint64_t log_slowdown; // bytes of log that a replay would read
+    uint64_t log_stop;     // 0: no bound
 };
 
 struct throttle_stats {
@@ -39,7 +41,8 @@ lsm_status throttle_new(struct engine *engine, const struct throttle_options *op
                         struct throttle **out);
 void throttle_free(struct throttle *throttle);
 
-// Recomputes the state from the current view; called at every change of it.
+// Recomputes the state from the current view; called at every change of it, by any
+// thread, with no lock of a rank above LOCK_LOG held.
 void throttle_update(struct throttle *throttle);
 
 // What `bytes` of writes must wait now: nanoseconds of delay and its cause, or

@@ -1,0 +1,117 @@
+// table_output.c
+
+#include "compaction/table_output.h"
+
+#include <assert.h>
+
+#define FILTER_BITS_PER_LEVEL 2.0  // more for each level above the last,
+#define FILTER_BITS_MAX       20.0 // up to this many
+
+#define LEVEL_LAST             (LEVEL_COUNT - 1)
+#define LEVEL_COMPRESSED_FIRST 2 // above it tables live too briefly to pay for it
+
+static uint32_t compression_of_level(const struct engine_options *options, unsigned level)
+{
+    uint32_t last = atomic_load_explicit(&options->compression, memory_order_relaxed);
+
+    if (level == LEVEL_LAST || last == 0)
+        return last;
+    if (level < LEVEL_COMPRESSED_FIRST)
+        return 0;
+    return atomic_load_explicit(&options->compression_upper, memory_order_relaxed);
+}
+
+// A filter that errs less is cheapest where there are few keys, and spares a probe
+// of every level below just as well (Dayan et al., "Monkey", 2017).
+static double filter_bits_of_level(const struct engine_options *options, unsigned level)
+{
+    double last = atomic_load_explicit(&options->filter_bits, memory_order_relaxed);
+    double bits = last + FILTER_BITS_PER_LEVEL * (LEVEL_LAST - level);
+
+    if (last <= 0)
+        return 0;
+    if (bits > FILTER_BITS_MAX)
+        bits = FILTER_BITS_MAX;
+    return bits > last ? bits : last;
+}
+
+struct table_options table_options_of_level(const struct engine_options *options, unsigned level)
+{
+    uint32_t compression = compression_of_level(options, level);
+    const _Atomic uint64_t *block_size =
+        compression == 0 ? &options->block_size : &options->compressed_block_size;
+
+    return (struct table_options){
+        .block_size = (size_t)atomic_load_explicit(block_size, memory_order_relaxed),
+        .compression = (int)compression,
+        .filter_bits = filter_bits_of_level(options, level),
+    };
+}
+
+void table_output_init(struct table_output *output, struct engine *engine, struct edit *edit,
+                       unsigned level)
+{
+    *output = (struct table_output){
+        .engine = engine,
+        .edit = edit,
+        .level = level,
+        .options = table_options_of_level(engine->options, level),
+    };
+}
+
+static lsm_status start_table(struct table_output *output)
+{
+    struct engine *engine = output->engine;
+
+    output->id = manifest_next_file_id(engine->manifest);
+    output->edit->next_file_id = output->id + 1;
+    return table_builder_new(engine->dir, output->id, &engine->tables->db_uuid, engine->poison,
+                             &output->options, &output->builder);
+}
+
+lsm_status table_output_add(struct table_output *output, const struct entry *entry)
+{
+    if (output->builder == NULL)
+        TRY(start_table(output));
+    return table_builder_add(output->builder, entry);
+}
+
+uint64_t table_output_size(const struct table_output *output)
+{
+    return output->builder == NULL ? 0 : table_builder_size(output->builder);
+}
+
+lsm_status table_output_cut(struct table_output *output)
+{
+    CLEANUP(table_meta_freep) struct table_meta *meta = NULL;
+    uint64_t size, entry_count;
+    lsm_status status;
+
+    if (output->builder == NULL)
+        return LSM_OK;
+    TRY(table_builder_finish(output->builder, &meta));
+    table_builder_free(MOVE(output->builder));
+    size = meta->size;
+    entry_count = meta->entry_count;
+    status = edit_add_table(output->edit, output->level, meta);
+    if (status != LSM_OK) {
+        // The edit will not tell publish_discard() of this one.
+        unlinker_add(output->engine->tables->unlinker, FILENAME_TABLE, output->id);
+        return status;
+    }
+    (void)MOVE(meta); // the edit's now
+    output->bytes += size;
+    output->entry_count += entry_count;
+    return LSM_OK;
+}
+
+lsm_status table_output_release(struct table_output *output, lsm_status status)
+{
+    struct failure failure;
+
+    if (output->builder == NULL)
+        return status;
+    failure_capture(&failure, status);
+    table_builder_free(MOVE(output->builder));
+    return status == LSM_OK ? LSM_OK : failure_raise(&failure);
+}
