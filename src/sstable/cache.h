@@ -17,6 +17,8 @@
 #include "env/sync.h"
 
 struct cache;
+struct decompressor_pool;
+struct residency;
 
 // A block of bytes, checked when it was read, never changed. Counted: the cache
 // holds one reference, whoever keeps it beyond an epoch section another.
@@ -28,14 +30,19 @@ struct block {
     uint64_t offset;
     struct block *_Atomic next; // in its bucket
     size_t size;
-    uint8_t bytes[]; // at a multiple of 8
+    uint8_t bytes[]; // at a multiple of 8, and BLOCK_SLACK more behind them
 };
+
+// Room behind a block's bytes, with any content: for the trailer that is read
+// along with them, and for loads of a whole word that run over the end.
+#define BLOCK_SLACK 32
 
 // A block of `size` bytes that the caller fills in; one reference. NULL when
 // memory is short.
 struct block *block_new(size_t size);
 void block_ref(struct block *block);
 void block_unref(struct block *block);
+void block_unrefp(struct block **block);
 
 lsm_status cache_new(size_t budget, struct epoch_bin *bin, struct cache **out);
 // No reader is left.
@@ -63,6 +70,11 @@ void cache_set_budget(struct cache *cache, size_t budget);
 size_t cache_budget(const struct cache *cache);
 size_t cache_used(const struct cache *cache);    // blocks and charges
 size_t cache_charged(const struct cache *cache); // charges only
+
+// What goes with every cache: the clock over the indexes and filters charged to
+// it, and the contexts that decompress the blocks on their way in.
+struct residency *cache_residency(struct cache *cache);
+struct decompressor_pool *cache_decompressors(struct cache *cache);
 
 struct cache_stats {
     uint64_t hits;
