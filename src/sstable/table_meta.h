@@ -31,7 +31,7 @@ struct table_meta {
     uint64_t ts_max;
     uint64_t expiry_min; // of entries that expire; 0 when none does
     uint64_t expiry_max;
-    uint64_t created_wall; // seconds since 1970
+    uint64_t created_wall;                // seconds since 1970
     struct segment_reference *references; // by increasing segment
     size_t reference_count;
 };
@@ -45,6 +45,10 @@ void table_meta_freep(struct table_meta **meta);
 // (ordered keys, known sizes, references increasing), as a deep copy.
 lsm_status table_meta_encode(const struct table_meta *meta, lsm_buf *to);
 lsm_status table_meta_decode(struct reader *r, struct table_meta **out);
+
+// Counts one more entry of a table in `meta`, which starts zeroed: counts and
+// ranges, not bounds and references.
+void table_meta_count(struct table_meta *meta, const struct entry *entry);
 
 // Sum of the bytes of all references.
 uint64_t table_meta_referenced_bytes(const struct table_meta *meta);
