@@ -48,8 +48,8 @@ void table_prefetch_filter(struct table *table, uint64_t hash);
 // false, and `out` untouched, when there is none. Inside an epoch section; `out`
 // borrows bytes that live until it ends. `block`, when not NULL, receives the block
 // they lie in, for a reference of the caller's own. `hash` is key_hash().
-lsm_status table_get(struct table *table, const struct ikey *key, uint64_t hash,
-                     struct entry *out, bool *found, struct block **block);
+lsm_status table_get(struct table *table, const struct ikey *key, uint64_t hash, struct entry *out,
+                     bool *found, struct block **block);
 
 struct table_iter_options {
     bool fill_cache; // keep the blocks that are read
@@ -62,8 +62,7 @@ lsm_status table_iter_new(struct table *table, const struct table_iter_options *
                           struct iter **out);
 
 // Bytes of the file before the first block that may hold `key`.
-lsm_status table_approximate_offset(struct table *table, const struct ikey *key,
-                                    uint64_t *offset);
+lsm_status table_approximate_offset(struct table *table, const struct ikey *key, uint64_t *offset);
 
 // Reads every block past all caches and checks checksums, order, counts and that
 // the properties, filter and references agree with the entries. The first failure

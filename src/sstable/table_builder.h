@@ -10,9 +10,9 @@
 #include "sstable/table_meta.h"
 
 struct table_options {
-    size_t block_size;    // bytes of entries after which a block is closed
-    int compression;      // 0: none, otherwise a zstd level, 1 to 22
-    double filter_bits;   // per key; 0: no filter
+    size_t block_size;  // bytes of entries after which a block is closed
+    int compression;    // 0: none, otherwise a zstd level, 1 to 22
+    double filter_bits; // per key; 0: no filter
 };
 
 struct table_builder;
