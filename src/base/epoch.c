@@ -143,11 +143,21 @@ void epoch_bin_init(struct epoch_bin *bin)
     bin->oldest = NULL;
     bin->newest = NULL;
     bin->count = 0;
+    bin->on_work = NULL;
+    bin->ctx = NULL;
+}
+
+void epoch_bin_set_notify(struct epoch_bin *bin, void (*on_work)(void *ctx), void *ctx)
+{
+    bin->on_work = on_work;
+    bin->ctx = ctx;
 }
 
 void epoch_retire(struct epoch_bin *bin, struct epoch_node *node,
                   void (*release)(struct epoch_node *node))
 {
+    bool was_empty;
+
     node->next = NULL;
     node->release = release;
     pthread_mutex_lock(&bin->mu);
@@ -158,8 +168,10 @@ void epoch_retire(struct epoch_bin *bin, struct epoch_node *node,
     else
         bin->newest->next = node;
     bin->newest = node;
-    bin->count++;
+    was_empty = bin->count++ == 0;
     pthread_mutex_unlock(&bin->mu);
+    if (was_empty && bin->on_work != NULL)
+        bin->on_work(bin->ctx);
 }
 
 // The lowest stamp that may still be in use: nodes below it may be released.

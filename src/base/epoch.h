@@ -42,9 +42,17 @@ struct epoch_bin {
     struct epoch_node *oldest;
     struct epoch_node *newest;
     size_t count; // of nodes not released yet
+
+    void (*on_work)(void *ctx); // set before the bin is shared
+    void *ctx;
 };
 
 void epoch_bin_init(struct epoch_bin *bin);
+
+// Has `on_work` called, outside the bin's mutex but under whatever the retiring thread
+// holds, whenever the bin stops being empty. NULL: nothing is called. No other thread uses
+// the bin meanwhile.
+void epoch_bin_set_notify(struct epoch_bin *bin, void (*on_work)(void *ctx), void *ctx);
 
 // Hands `node` over; `release` runs later, in the thread that collects, outside
 // any lock of this module. Never fails. May be called from a release function.
