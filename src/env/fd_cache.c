@@ -229,7 +229,8 @@ static lsm_status get_by_opening(struct cached_file *cf, struct file **out)
         shrink_locked(cache, cache->open_max - 1);
         ring_insert_locked(cache, cf);
         cf->open = MOVE(open);
-        atomic_store_explicit(&cf->is_used, true, memory_order_relaxed);
+        // Only a second use marks: a file that is read once makes nobody leave.
+        atomic_store_explicit(&cf->is_used, false, memory_order_relaxed);
         // Release: pairs with the acquire in cached_file_get().
         atomic_store_explicit(&cf->file, cf->open->file, memory_order_release);
     }
