@@ -219,3 +219,311 @@ Test(table, what_was_built_is_read_back_in_every_shape)
         entry_array_release(&a);
     }
 }
+
+static struct entry_array some_entries(uint64_t seed, size_t count)
+{
+    struct random rng = {.state = seed};
+    struct entry_shape shape = {.count = count,
+                                .keyspaces = 2,
+                                .key_max = 12,
+                                .ts_max = 100,
+                                .value_max = 60,
+                                .has_pointers = true};
+
+    return random_entries(&rng, &shape);
+}
+
+Test(table, keys_and_values_of_the_largest_size_are_read_back)
+{
+    static uint8_t bytes[65536];
+    struct entry_array a = {.items = calloc(6, sizeof *a.items), .count = 6};
+    struct table *table;
+
+    for (size_t i = 0; i < a.count; i++) {
+        bytes[65534] = (uint8_t)(i / 2);
+        a.items[i] = (struct entry){.kind = ENTRY_VALUE, .ts = 10 - i};
+        a.items[i].key = bytes_copy(bytes, 65535);
+        a.items[i].value = bytes_copy(bytes, i % 2 == 0 ? 65536 : 0);
+        a.items[i].head = slice_head(a.items[i].key);
+    }
+    table = make_table(&f, 1, &packed, &a);
+    MUST(table_verify(table));
+    check_scans(table, &a, &(struct table_iter_options){.fill_cache = false});
+    for (size_t i = 0; i < a.count; i++) {
+        struct ikey at = entry_ikey(&a.items[i]);
+
+        check_get(table, &a, &at);
+    }
+    table_unref(table);
+    entry_array_release(&a);
+}
+
+Test(table, the_meta_tells_what_was_added)
+{
+    struct entry_array a = some_entries(1, 500);
+    struct table *table = make_table(&f, 3, &plain, &a);
+    const struct table_meta *m = table_meta(table);
+    struct table_meta tally = {.id = 3};
+    uint64_t size;
+
+    for (size_t i = 0; i < a.count; i++)
+        table_meta_count(&tally, &a.items[i]);
+    MUST(file_stat(f.dir, "000003.sst", &size));
+    cr_assert(eq(u64, m->size, size));
+    cr_assert(eq(u64, m->entry_count, a.count));
+    cr_assert(eq(u64, m->tombstone_count, tally.tombstone_count));
+    cr_assert(eq(u64, m->ts_min, tally.ts_min));
+    cr_assert(eq(u64, m->ts_max, tally.ts_max));
+    cr_assert(eq(u64, m->expiry_min, tally.expiry_min));
+    cr_assert(slice_equal(m->smallest.key, a.items[0].key));
+    cr_assert(slice_equal(m->largest.key, a.items[a.count - 1].key));
+    cr_assert(eq(u64, m->smallest_head, a.items[0].head));
+    cr_assert(eq(sz, m->reference_count, 3));
+    table_unref(table);
+    entry_array_release(&a);
+}
+
+struct reference_tally {
+    const struct entry_array *entries;
+    uint64_t counts[4];
+    uint64_t last_offset;
+    uint32_t last_segment;
+};
+
+static lsm_status tally_reference(void *ctx, uint32_t segment, uint64_t offset)
+{
+    struct reference_tally *t = ctx;
+    bool is_known = false;
+
+    cr_assert(segment > t->last_segment ||
+              (segment == t->last_segment && offset >= t->last_offset));
+    for (size_t i = 0; i < t->entries->count && !is_known; i++) {
+        struct value_pointer p;
+
+        if (t->entries->items[i].kind != ENTRY_POINTER)
+            continue;
+        MUST(pointer_decode(t->entries->items[i].value, &p));
+        is_known = p.segment == segment && p.offset == offset;
+    }
+    cr_assert(is_known);
+    t->counts[segment]++;
+    t->last_segment = segment;
+    t->last_offset = offset;
+    return LSM_OK;
+}
+
+static lsm_status stop_walking(void *ctx, uint32_t segment, uint64_t offset)
+{
+    (void)segment, (void)offset;
+    ++*(int *)ctx;
+    return LSM_BUSY;
+}
+
+Test(table, references_are_walked_by_segment_and_offset)
+{
+    struct entry_array a = some_entries(2, 400);
+    struct table *table = make_table(&f, 1, &packed, &a);
+    const struct table_meta *m = table_meta(table);
+    struct reference_tally t = {.entries = &a};
+    int calls = 0;
+
+    MUST(table_references(table, tally_reference, &t));
+    for (size_t i = 0; i < m->reference_count; i++)
+        cr_assert(eq(u64, m->references[i].count, t.counts[m->references[i].segment]));
+    cr_assert(eq(int, table_references(table, stop_walking, &calls), LSM_BUSY));
+    cr_assert(eq(int, calls, 1));
+    table_unref(table);
+    entry_array_release(&a);
+}
+
+Test(table, approximate_offsets_grow_with_the_key)
+{
+    struct entry_array a = some_entries(3, 900);
+    struct table *table = make_table(&f, 1, &plain, &a);
+    uint64_t last = 0;
+    uint64_t offset = 0;
+    struct ikey behind = {.keyspace = UINT32_MAX, .key = slice_of("z")};
+
+    for (size_t i = 0; i < a.count; i++) {
+        struct ikey at = entry_ikey(&a.items[i]);
+
+        MUST(table_approximate_offset(table, &at, &offset));
+        cr_assert(ge(u64, offset, last));
+        last = offset;
+    }
+    MUST(table_approximate_offset(table, &behind, &offset));
+    cr_assert(gt(u64, offset, last));
+    cr_assert(lt(u64, offset, table_meta(table)->size));
+    table_unref(table);
+    entry_array_release(&a);
+}
+
+Test(table, only_an_obsolete_table_gives_its_file_away)
+{
+    struct entry_array a = some_entries(4, 20);
+    struct table *kept = make_table(&f, 1, &plain, &a);
+    struct table *gone = make_table(&f, 2, &plain, &a);
+    uint64_t size;
+
+    table_mark_obsolete(gone);
+    table_ref(gone);
+    table_unref(gone);
+    epoch_drain(&f.bin);
+    cr_assert(eq(sz, unlinker_drain(f.store.unlinker, 10), 0));
+    MUST(file_stat(f.dir, "000002.sst", &size)); // a reference is left
+    table_unref(kept);
+    table_unref(gone);
+    epoch_drain(&f.bin);
+    cr_assert(eq(sz, unlinker_drain(f.store.unlinker, 10), 0));
+    MUST(file_stat(f.dir, "000001.sst", &size));
+    cr_assert(eq(int, file_stat(f.dir, "000002.sst", &size), LSM_NOT_FOUND));
+    entry_array_release(&a);
+}
+
+Test(table, a_cursor_without_fill_cache_adds_nothing_to_it)
+{
+    struct entry_array a = some_entries(5, 400);
+    struct table *table = make_table(&f, 1, &packed, &a);
+    struct cache_stats stats;
+
+    check_scans(table, &a, &(struct table_iter_options){.sequential = true});
+    cache_read_stats(f.store.cache, &stats);
+    cr_assert(eq(u64, stats.insertions, 0));
+    check_scans(table, &a, &(struct table_iter_options){.fill_cache = true});
+    cache_read_stats(f.store.cache, &stats);
+    cr_assert(gt(u64, stats.insertions, 0));
+    table_unref(table);
+    entry_array_release(&a);
+}
+
+#define MANY 12
+
+// More indexes and filters than three quarters of the budget: they come and go,
+// under cursors that stay open, and the charges stay below.
+Test(table, indexes_are_unloaded_when_the_budget_is_short)
+{
+    struct random rng = random_for_test("indexes_are_unloaded");
+    struct entry_array a = some_entries(6, 900);
+    struct table *tables[MANY];
+    struct iter *cursors[MANY];
+    uint8_t room[1024];
+
+    for (size_t i = 0; i < MANY; i++) {
+        tables[i] = make_table(&f, i + 1, &plain, &a);
+        MUST(table_iter_new(tables[i], &(struct table_iter_options){.fill_cache = true},
+                            &cursors[i]));
+    }
+    cr_assert(gt(sz, cache_charged(f.store.cache), 20000));
+    cache_set_budget(f.store.cache, 20000);
+    for (size_t i = 0; i < 3000; i++) {
+        struct ikey target = random_target(&rng, &a, room);
+
+        check_get(tables[random_below(&rng, MANY)], &a, &target);
+        cr_assert(i < MANY || cache_charged(f.store.cache) <= 20000);
+        if (i % 64 == 0)
+            (void)epoch_collect(&f.bin);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        check_random_moves(&rng, cursors[i], &a, 200);
+        iter_close(cursors[i]);
+        table_unref(tables[i]);
+    }
+    epoch_drain(&f.bin);
+    cr_assert(eq(sz, cache_charged(f.store.cache), 0));
+    entry_array_release(&a);
+}
+
+Test(table_memory, a_get_from_the_cache_allocates_nothing)
+{
+    struct entry_array a;
+    struct table *table;
+
+    cr_assert(alloc_fault_install());
+    setup();
+    a = some_entries(7, 300);
+    table = make_table(&f, 1, &plain, &a);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < a.count; i++) {
+            struct ikey at = entry_ikey(&a.items[i]);
+
+            check_get(table, &a, &at);
+        }
+        alloc_fault_at(1, true); // the second time all is there
+    }
+    cr_assert(not(alloc_fault_was_hit()));
+    alloc_fault_at(0, false);
+    table_unref(table);
+    entry_array_release(&a);
+    teardown();
+}
+
+static void expect_refused(const struct table_options *options, const struct entry *entries,
+                           size_t count)
+{
+    struct entry_array a = {.items = (struct entry *)entries, .count = count};
+    struct table_meta *meta;
+
+    cr_assert(eq(int, build_table(&f, 1, options, &a, &meta), LSM_INVALID));
+}
+
+Test(table, the_builder_refuses_what_a_table_cannot_hold)
+{
+    static uint8_t big[70000];
+    struct entry good = {
+        .kind = ENTRY_VALUE, .key = slice_of("b"), .value = slice_of("v"), .ts = 5};
+    struct entry bad = good;
+
+    bad.key = slice_of("a");
+    expect_refused(&plain, (struct entry[]){good, bad}, 2);
+    expect_refused(&plain, (struct entry[]){good, good}, 2);
+    bad = good;
+    bad.ts = 6; // newer versions come first
+    expect_refused(&plain, (struct entry[]){good, bad}, 2);
+    bad = good;
+    bad.key.size = 0;
+    expect_refused(&plain, &bad, 1);
+    bad.key = slice_make(big, 65536);
+    expect_refused(&plain, &bad, 1);
+    bad = good;
+    bad.value = slice_make(big, 65537);
+    expect_refused(&plain, &bad, 1);
+    bad = good;
+    bad.kind = ENTRY_DELETE; // with a value
+    expect_refused(&plain, &bad, 1);
+    bad.kind = ENTRY_MERGE;
+    expect_refused(&plain, &bad, 1);
+    expect_refused(&(struct table_options){.block_size = 0}, &good, 1);
+    expect_refused(&(struct table_options){.block_size = 100, .compression = 23}, &good, 1);
+    expect_refused(&(struct table_options){.block_size = 100, .filter_bits = -1}, &good, 1);
+}
+
+struct lines {
+    size_t count;
+    size_t blocks;
+    bool has_uuid;
+};
+
+static void count_line(void *ctx, const char *line)
+{
+    struct lines *lines = ctx;
+
+    lines->count++;
+    lines->blocks += strncmp(line, "block at ", 9) == 0;
+    lines->has_uuid |= strncmp(line, "uuid: ", 6) == 0;
+    cr_assert(strchr(line, '\n') == NULL);
+}
+
+Test(table, inspecting_describes_every_block)
+{
+    struct entry_array a = some_entries(8, 300);
+    struct table *table = make_table(&f, 1, &packed, &a);
+    struct lines lines = {0};
+
+    MUST(table_inspect(f.dir, "000001.sst", count_line, &lines));
+    cr_assert(lines.has_uuid);
+    cr_assert(ge(sz, lines.blocks, 4));
+    cr_assert(gt(sz, lines.count, lines.blocks + 8));
+    cr_assert(eq(int, table_inspect(f.dir, "000002.sst", count_line, &lines), LSM_NOT_FOUND));
+    table_unref(table);
+    entry_array_release(&a);
+}
