@@ -4,6 +4,9 @@
 #ifndef LSM_TESTS_MANIFEST_MANIFEST_FIXTURE_H
 #define LSM_TESTS_MANIFEST_MANIFEST_FIXTURE_H
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
@@ -41,9 +44,21 @@ struct stores {
 
 static const struct uuid fixture_db_uuid = {.bytes = "a test database"};
 
+// Makes the directory, which is not of interest to what fails later.
+static inline struct sim *sim_with_dir(uint64_t seed)
+{
+    struct sim *sim;
+    struct dir *dir;
+
+    assert_ok(sim_new(seed, &sim));
+    assert_ok(dir_open(sim_env(sim), DB_DIR, true, &dir));
+    dir_close(dir);
+    return sim;
+}
+
 static inline void stores_open(struct stores *s, struct sim *sim)
 {
-    assert_ok(dir_open(sim_env(sim), DB_DIR, true, &s->dir));
+    assert_ok(dir_open(sim_env(sim), DB_DIR, false, &s->dir));
     epoch_bin_init(&s->bin);
     poison_init(&s->poison);
     assert_ok(unlinker_new(s->dir, &s->poison, &s->unlinker));

@@ -12,7 +12,7 @@ static struct version *version;
 
 static void setup(void)
 {
-    assert_ok(sim_new(1, &sim));
+    sim = sim_with_dir(1);
     stores_open(&stores, sim);
     assert_ok(version_new(&stores.bin, &version));
 }
