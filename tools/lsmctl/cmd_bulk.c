@@ -1,0 +1,444 @@
+// cmd_bulk.c -- load and dump: whole databases as text.
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "bulk_input.h"
+#include "lsmctl.h"
+
+#define COMMIT_BYTES_MAX   ((uint64_t)1 << 20)
+#define COMMIT_ENTRIES_MAX 4096
+
+// --- load ---
+
+struct load_settings {
+    const char *format;
+    const char *sync;
+    bool partial;
+};
+
+static const struct flag load_flags[] = {
+    {"format", 'f', "FORMAT", "tsv, jsonl or dump; found by the first line otherwise", FLAG_TEXT,
+     offsetof(struct load_settings, format)},
+    {"sync", 0, "MODE", "written (default: synced at the end) or full (synced every commit)",
+     FLAG_TEXT, offsetof(struct load_settings, sync)},
+    {"partial", 0, NULL, "Take a dump that was cut off, as far as it goes", FLAG_BOOL,
+     offsetof(struct load_settings, partial)},
+    {0},
+};
+
+// A load under way.
+struct load {
+    struct tool *tool;
+    struct session session;
+    struct bulk_input in;
+    lsm_write_options write;
+    lsm_keyspace *keyspace; // of the entries that follow; NULL: the session's
+    lsm_txn *txn;           // NULL between commits
+    uint64_t txn_bytes;
+    uint64_t txn_entries;
+    uint64_t commits;
+    uint64_t entries;
+    uint64_t bytes;
+    lsm_buf last_key;
+    bool is_sorted;
+};
+
+static lsm_status load_commit(struct load *load)
+{
+    lsm_status status;
+
+    if (load->txn == NULL)
+        return LSM_OK;
+    status = lsm_commit(load->txn, &load->write);
+    lsm_txn_free(load->txn);
+    load->txn = NULL;
+    load->commits += status == LSM_OK;
+    load->txn_bytes = 0;
+    load->txn_entries = 0;
+    return status;
+}
+
+static lsm_status load_switch_keyspace(struct load *load)
+{
+    const char *name = load->in.keyspace.data;
+    const lsm_keyspace_options *options =
+        load->in.format == BULK_DUMP ? &load->in.keyspace_options : NULL;
+    lsm_keyspace *keyspace;
+
+    if (load->keyspace != NULL && strcmp(lsm_keyspace_name(load->keyspace), name) == 0)
+        return LSM_OK;
+    TRY(lsm_keyspace_open(load->session.db, name, true, options, &keyspace));
+    lsm_keyspace_close(load->keyspace);
+    load->keyspace = keyspace;
+    load->last_key.size = 0;
+    return LSM_OK;
+}
+
+static lsm_status load_entry(struct load *load)
+{
+    struct bulk_input *in = &load->in;
+    lsm_slice key = slice_of_buf(&in->key);
+    lsm_slice value = slice_of_buf(&in->value);
+
+    if (in->keyspace.size != 0)
+        TRY(load_switch_keyspace(load));
+    if (load->txn == NULL)
+        TRY(lsm_begin_tagged(load->session.db, LSM_TXN_SNAPSHOT, "lsmctl load", &load->txn));
+    TRY(lsm_txn_put_entry(load->txn,
+                          load->keyspace == NULL ? load->session.keyspace : load->keyspace, key,
+                          value, in->expiry_seconds, in->user_byte));
+    if (slice_compare(slice_of_buf(&load->last_key), key) > 0)
+        load->is_sorted = false;
+    must(buf_assign(&load->last_key, key));
+    load->entries++;
+    load->txn_entries++;
+    load->bytes += key.size + value.size;
+    load->txn_bytes += key.size + value.size;
+    if (load->txn_bytes >= COMMIT_BYTES_MAX || load->txn_entries >= COMMIT_ENTRIES_MAX)
+        return load_commit(load);
+    return LSM_OK;
+}
+
+// The size of what is read when that is a regular file, else 0.
+static uint64_t stream_size(FILE *from)
+{
+    struct stat st;
+
+    return fstat(fileno(from), &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+}
+
+static lsm_status load_all(struct load *load)
+{
+    struct progress progress;
+    lsm_status status;
+
+    progress_start(&progress, "loading", "bytes", stream_size(load->in.from));
+    while ((status = bulk_next(&load->in)) == LSM_OK) {
+        status = load_entry(load);
+        if (status != LSM_OK)
+            break;
+        progress_show(&progress, load->in.bytes);
+    }
+    progress_end(&progress);
+    if (status == LSM_NOT_FOUND)
+        status = load_commit(load);
+    if (status == LSM_OK)
+        status = lsm_sync(load->session.db);
+    return status;
+}
+
+static void load_report(const struct load *load, uint64_t start_ns)
+{
+    uint64_t ns = now_ns() - start_ns;
+    double seconds = (double)ns / 1e9;
+    cJSON *object;
+
+    if (load->tool->json) {
+        object = json_object();
+        json_add_u64(object, "entries_count", load->entries);
+        json_add_u64(object, "commits_count", load->commits);
+        json_add_u64(object, "data_bytes", load->bytes);
+        json_add_u64(object, "elapsed_ns", ns);
+        json_add_bool(object, "input_is_sorted", load->is_sorted);
+        json_print(object);
+        return;
+    }
+    say(load->tool, "loaded %s entries (%s%s) in %s commits, %s: %s/s\n",
+        human_count(load->entries).text, human_bytes(load->bytes).text,
+        load->is_sorted ? ", sorted" : "", human_count(load->commits).text, human_ns(ns).text,
+        human_bytes((uint64_t)((double)load->bytes / (seconds > 0 ? seconds : 1))).text);
+}
+
+static lsm_status parse_format(struct tool *tool, const char *name, enum bulk_format *out)
+{
+    static const char *const names[] = {"auto", "tsv", "jsonl", "dump"};
+
+    *out = BULK_AUTO;
+    for (size_t i = 0; name != NULL && i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = (enum bulk_format)i;
+            return LSM_OK;
+        }
+    }
+    return name == NULL ? LSM_OK : usage_error(tool, "no format '%s': tsv, jsonl or dump", name);
+}
+
+static lsm_status parse_load_sync(struct tool *tool, const char *name, lsm_sync_mode *out)
+{
+    *out = LSM_SYNC_WRITTEN;
+    if (name == NULL || strcmp(name, "written") == 0)
+        return LSM_OK;
+    *out = LSM_SYNC_FULL;
+    return strcmp(name, "full") == 0
+               ? LSM_OK
+               : usage_error(tool, "no sync mode '%s': full or written", name);
+}
+
+static void load_release(struct load *load)
+{
+    struct failure first;
+
+    failure_capture(&first, LSM_INVALID);
+    lsm_txn_free(load->txn);
+    lsm_keyspace_close(load->keyspace);
+    bulk_release(&load->in);
+    lsm_buf_free(&load->last_key);
+    session_closep(&load->session);
+    (void)failure_raise(&first);
+}
+
+static lsm_status load_from(struct tool *tool, FILE *from, const char *name)
+{
+    const struct load_settings *settings = tool->settings;
+    CLEANUP(load_release) struct load load = {.tool = tool, .is_sorted = true};
+    enum bulk_format format;
+    uint64_t start_ns = now_ns();
+
+    TRY(parse_format(tool, settings->format, &format));
+    TRY(parse_load_sync(tool, settings->sync, &load.write.sync));
+    TRY(bulk_open(&load.in, from, name, format));
+    load.in.as_hex = tool->hex && load.in.format == BULK_TSV;
+    load.in.is_partial = settings->partial;
+    if (load.in.format == BULK_DUMP && tool->keyspace != NULL)
+        return usage_error(tool, "a dump names its keyspaces itself; leave out -k");
+    TRY(session_open(tool, SESSION_CREATE, &load.session));
+    TRY(load_all(&load));
+    load_report(&load, start_ns);
+    lsm_keyspace_close(MOVE(load.keyspace));
+    return session_close(&load.session);
+}
+
+static lsm_status run_load(struct tool *tool)
+{
+    const char *name = tool->operand_count == 2 ? tool->operands[1] : "-";
+    FILE *from;
+    lsm_status status;
+
+    if (strcmp(name, "-") == 0)
+        return load_from(tool, stdin, "standard input");
+    from = fopen(name, "rb");
+    if (from == NULL)
+        return lsm_fail(LSM_INVALID, "%s: %s", name, strerror(errno));
+    status = load_from(tool, from, name);
+    (void)fclose(from); // it was only read
+    return status;
+}
+
+// --- dump ---
+
+struct dump_settings {
+    struct bytes_flag from;
+    const char *from_keyspace;
+};
+
+static const struct flag dump_flags[] = {
+    {"from", 'f', "KEY", "Begin at this key of the first keyspace that is dumped", FLAG_BYTES,
+     offsetof(struct dump_settings, from)},
+    {"from-keyspace", 0, "NAME", "Leave out the keyspaces before this one", FLAG_TEXT,
+     offsetof(struct dump_settings, from_keyspace)},
+    {0},
+};
+
+// A dump under way.
+struct dump {
+    const struct tool *tool;
+    lsm_db *db;
+    uint64_t entries;
+    struct progress progress;
+    const char *keyspace; // being dumped
+    lsm_buf next_key;     // where to go on after a failure
+};
+
+static void print_option(const char *name, uint32_t value)
+{
+    if (value == LSM_INHERIT)
+        printf(" %s=inherit", name);
+    else
+        printf(" %s=%" PRIu32, name, value);
+}
+
+static void dump_keyspace_head(const lsm_keyspace_info *info)
+{
+    CLEANUP(lsm_buf_free) lsm_buf name = LSM_BUF_INIT;
+    const char *text;
+
+    text_escape(slice_of(info->name), &name);
+    text = name.data;
+    fputs("@keyspace ", stdout);
+    // Blanks separate the words of the line.
+    for (size_t i = 0; i < name.size; i++)
+        text[i] == ' ' ? fputs("\\x20", stdout) : putchar(text[i]);
+    print_option("value_threshold", info->options.value_threshold);
+    print_option("versions_to_keep", info->options.versions_to_keep);
+    print_option("compression", info->options.compression);
+    printf(" ttl_seconds=%" PRIu64 "\n", info->options.ttl_seconds);
+}
+
+static lsm_status dump_entry(struct dump *dump, lsm_iter *it)
+{
+    lsm_slice key = lsm_iter_key(it);
+    lsm_slice value;
+
+    must(buf_assign(&dump->next_key, key));
+    TRY(lsm_iter_value(it, &value));
+    if (*(const char *)key.data == '@') {
+        fputs("\\x40", stdout);
+        key = slice_from(key, 1);
+    }
+    print_bytes(key, false);
+    putchar('\t');
+    print_bytes(value, false);
+    if (lsm_iter_expiry(it) != 0 || lsm_iter_user_byte(it) != 0)
+        printf("\t%" PRIu64 "\t%u", lsm_iter_expiry(it), lsm_iter_user_byte(it));
+    putchar('\n');
+    progress_show(&dump->progress, ++dump->entries);
+    return LSM_OK;
+}
+
+static lsm_status dump_entries(struct dump *dump, lsm_iter *it)
+{
+    lsm_status status = lsm_iter_first(it);
+
+    while (status == LSM_OK) {
+        TRY(dump_entry(dump, it));
+        if (ferror(stdout))
+            return lsm_fail(LSM_IO, "writing the dump: %s", strerror(errno));
+        status = lsm_iter_next(it);
+    }
+    return status == LSM_NOT_FOUND ? LSM_OK : status;
+}
+
+static lsm_status dump_keyspace(struct dump *dump, const lsm_keyspace_info *info,
+                                const lsm_slice *from)
+{
+    lsm_iter_options options = LSM_ITER_OPTIONS_INIT;
+    lsm_keyspace *keyspace = NULL;
+    lsm_iter *it = NULL;
+    lsm_status status;
+
+    dump->keyspace = info->name;
+    dump_keyspace_head(info);
+    options.lower = from;
+    options.no_fill_cache = true;
+    status = lsm_keyspace_open(dump->db, info->name, false, NULL, &keyspace);
+    if (status == LSM_OK)
+        status = lsm_iter_open(dump->db, keyspace, &options, &it);
+    if (status == LSM_OK)
+        status = dump_entries(dump, it);
+    lsm_iter_close(it);
+    lsm_keyspace_close(keyspace);
+    return status;
+}
+
+// Index of the keyspace called `name` (NULL: the first).
+static lsm_status find_keyspace(const lsm_keyspace_info *infos, size_t count, const char *name,
+                                size_t *index)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (name == NULL || strcmp(infos[i].name, name) == 0) {
+            *index = i;
+            return LSM_OK;
+        }
+    }
+    return lsm_fail(LSM_NOT_FOUND, "there is no keyspace '%s'", name == NULL ? "" : name);
+}
+
+static lsm_status dump_keyspaces(struct dump *dump, const lsm_keyspace_info *infos, size_t count)
+{
+    const struct dump_settings *settings = dump->tool->settings;
+    const char *only = dump->tool->keyspace;
+    lsm_slice from = slice_of_buf(&settings->from.bytes);
+    size_t first;
+
+    TRY(find_keyspace(infos, count, only != NULL ? only : settings->from_keyspace, &first));
+    puts(DUMP_HEADER);
+    for (size_t i = first; i < (only != NULL ? first + 1 : count); i++)
+        TRY(dump_keyspace(dump, &infos[i], i == first && settings->from.is_set ? &from : NULL));
+    printf("@end %" PRIu64 "\n", dump->entries);
+    return LSM_OK;
+}
+
+// Tells how to go on behind a part that has been written.
+static void dump_advise(const struct dump *dump)
+{
+    CLEANUP(lsm_buf_free) lsm_buf key = LSM_BUF_INIT;
+
+    if (dump->next_key.size == 0)
+        return;
+    text_escape(slice_of_buf(&dump->next_key), &key);
+    say(dump->tool,
+        "the dump broke off behind %s entries; to go on in a second file:\n"
+        "  lsmctl dump %s --from-keyspace '%s' --from '%.*s'\n"
+        "and load the first one with --partial\n",
+        human_count(dump->entries).text, dump->tool->operands[0], dump->keyspace, (int)key.size,
+        (const char *)key.data);
+}
+
+static lsm_status run_dump(struct tool *tool)
+{
+    const struct dump_settings *settings = tool->settings;
+    CLEANUP(session_closep) struct session session = {0};
+    struct dump dump = {.tool = tool};
+    lsm_keyspace_info *infos;
+    size_t count;
+    lsm_status status;
+
+    if (tool->keyspace != NULL && settings->from_keyspace != NULL)
+        return usage_error(tool, "give either -k or --from-keyspace");
+    TRY(session_open(tool, SESSION_READ, &session));
+    TRY(lsm_keyspace_list(session.db, &infos, &count));
+    dump.db = session.db;
+    progress_start(&dump.progress, "dumping", "entries", 0);
+    status = dump_keyspaces(&dump, infos, count);
+    progress_end(&dump.progress);
+    if (status != LSM_OK)
+        dump_advise(&dump);
+    lsm_buf_free(&dump.next_key);
+    lsm_free(infos);
+    TRY(status);
+    say(tool, "dumped %s entries\n", human_count(dump.entries).text);
+    return session_close(&session);
+}
+
+const struct command bulk_commands[] = {
+    {.name = "load",
+     .group = "Bulk",
+     .operands = "DB [FILE]",
+     .operands_min = 1,
+     .operands_max = 2,
+     .summary = "Put many entries: TSV, JSON lines or a dump",
+     .details =
+         "Reads FILE or standard input, commits about every MiB. Formats:\n"
+         "  tsv    KEY<tab>VALUE, with escapes \\\\ \\t \\n \\r \\0 \\xNN (--hex: digits)\n"
+         "  jsonl  {\"key\": \"...\", \"value\": \"...\"}; key_hex and value_hex for any bytes;\n"
+         "         \"keyspace\" and \"expiry_seconds\" may be added\n"
+         "  dump   what `lsmctl dump` writes; refused when it was cut off\n\n"
+         "Examples:\n"
+         "  lsmctl load people people.tsv\n"
+         "  zcat people.dump.gz | lsmctl load copy\n"
+         "  lsmctl load -k cities world cities.jsonl --sync full\n",
+     .flags = load_flags,
+     .settings_size = sizeof(struct load_settings),
+     .run = run_load},
+    {.name = "dump",
+     .group = "Bulk",
+     .operands = "DB",
+     .operands_min = 1,
+     .operands_max = 1,
+     .summary = "Write everything as portable text",
+     .details =
+         "All keyspaces with their options, or the one of -k, as of one moment: newest values,\n"
+         "their expiry and user byte, not their timestamps. Ends with a mark and a count, so\n"
+         "that `load` knows a whole dump. When it breaks off it says where to go on.\n\n"
+         "Examples:\n"
+         "  lsmctl dump people | gzip > people.dump.gz\n"
+         "  lsmctl dump people -k default --from m > second-half.dump\n",
+     .flags = dump_flags,
+     .settings_size = sizeof(struct dump_settings),
+     .run = run_dump},
+    {0},
+};

@@ -1,0 +1,208 @@
+// cmd_upkeep.c -- verify and compact.
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "inspector.h"
+#include "lsmctl.h"
+
+// --- verify ---
+
+struct verify {
+    const struct tool *tool;
+    cJSON *array; // with --json
+    struct progress progress;
+    uint64_t files;
+    uint64_t bad;
+    uint64_t bytes;
+};
+
+// lsm_verify_fn.
+static void verify_file(void *ctx, const char *file, uint64_t size, lsm_status status,
+                        const char *message)
+{
+    struct verify *verify = ctx;
+    const char *words = status == LSM_OK ? "ok" : message;
+    cJSON *object;
+
+    verify->files++;
+    verify->bad += status != LSM_OK;
+    verify->bytes += size;
+    if (verify->tool->json) {
+        object = json_append_object(verify->array);
+        json_add_text(object, "file", file);
+        json_add_u64(object, "file_bytes", size);
+        json_add_text(object, "status", lsm_status_name(status));
+        json_add_bytes(object, "message", slice_of(status == LSM_OK ? "" : message), false);
+    } else {
+        progress_end(&verify->progress);
+        printf("%-16s %10s  %s%s%s\n", file, human_bytes(size).text,
+               colour(stdout, status == LSM_OK ? COLOUR_GREEN : COLOUR_RED), words,
+               colour(stdout, COLOUR_NONE));
+    }
+    progress_show(&verify->progress, verify->bytes);
+}
+
+// Checks the tables one by one when the database does not open: they may be whole.
+static lsm_status verify_tables(struct verify *verify, const char *path)
+{
+    CLEANUP(inspector_closep) struct inspector *in = NULL;
+
+    TRY(inspector_open(path, &in));
+    for (unsigned i = 0; i < LEVEL_COUNT; i++) {
+        const struct level *level = &in->version->levels[i];
+
+        for (size_t j = 0; j < level->count; j++) {
+            const struct table_meta *meta = table_meta(level->tables[j]);
+            lsm_status status = table_verify(level->tables[j]);
+
+            verify_file(verify, filename_of(FILENAME_TABLE, meta->id).text, meta->size, status,
+                        lsm_errmsg());
+        }
+    }
+    return LSM_OK;
+}
+
+static lsm_status verify_all(struct verify *verify, struct tool *tool)
+{
+    const char *path = tool->operands[0];
+    lsm_db *db;
+    lsm_status status = open_read_only(path, tool->options, &db);
+    struct failure failure;
+    bool in_use;
+
+    if (status == LSM_CORRUPT) {
+        (void)inspect_holder(path, &in_use);
+        if (in_use)
+            return lsm_fail_in(LSM_LOCKED, "no verdict while another process is writing");
+        failure_capture(&failure, status);
+        (void)verify_tables(verify, path); // the first failure is the one to tell
+        return failure_raise(&failure);
+    }
+    TRY(status);
+    status = lsm_verify(db, verify_file, verify);
+    failure_capture(&failure, status);
+    (void)lsm_close(db); // it was only read
+    return failure_raise(&failure);
+}
+
+static void verify_report(const struct verify *verify, lsm_status status)
+{
+    if (verify->tool->json)
+        return;
+    if (status == LSM_OK)
+        printf("%" PRIu64 " files, %s: everything is as it was written\n", verify->files,
+               human_bytes(verify->bytes).text);
+    else if (status == LSM_CORRUPT)
+        printf("%" PRIu64 " files, %s: DAMAGED\n", verify->files, human_bytes(verify->bytes).text);
+}
+
+static lsm_status run_verify(struct tool *tool)
+{
+    struct verify verify = {.tool = tool};
+    cJSON *object = json_object();
+    lsm_status status;
+
+    verify.array = json_add_array(object, "files");
+    progress_start(&verify.progress, "verifying", "bytes", 0);
+    status = verify_all(&verify, tool);
+    progress_end(&verify.progress);
+    verify_report(&verify, status);
+    json_add_u64(object, "checked_bytes", verify.bytes);
+    json_add_text(object, "status", lsm_status_name(status));
+    if (tool->json)
+        json_print(object);
+    else
+        cJSON_Delete(object);
+    return status;
+}
+
+// --- compact ---
+
+struct compact_settings {
+    struct bytes_flag from;
+    struct bytes_flag to;
+};
+
+static const struct flag compact_flags[] = {
+    {"from", 'f', "KEY", "Begin at this key", FLAG_BYTES, offsetof(struct compact_settings, from)},
+    {"to", 't', "KEY", "End with this key", FLAG_BYTES, offsetof(struct compact_settings, to)},
+    {0},
+};
+
+static lsm_status total_bytes(const char *path, uint64_t *bytes)
+{
+    CLEANUP(dir_closep) struct dir *dir = NULL;
+    struct file_sums sums;
+
+    TRY(dir_open(env_posix(), path, false, &dir));
+    TRY(inspect_file_sums(dir, &sums));
+    *bytes = sums.table_bytes + sums.segment_bytes + sums.manifest_bytes + sums.other_bytes;
+    return LSM_OK;
+}
+
+static void compact_report(const struct tool *tool, uint64_t before, uint64_t after, uint64_t ns)
+{
+    cJSON *object;
+
+    if (!tool->json) {
+        say(tool, "compacted in %s: %s before, %s after\n", human_ns(ns).text,
+            human_bytes(before).text, human_bytes(after).text);
+        return;
+    }
+    object = json_object();
+    json_add_u64(object, "before_bytes", before);
+    json_add_u64(object, "after_bytes", after);
+    json_add_u64(object, "elapsed_ns", ns);
+    json_print(object);
+}
+
+static lsm_status run_compact(struct tool *tool)
+{
+    const struct compact_settings *settings = tool->settings;
+    lsm_slice from = slice_of_buf(&settings->from.bytes);
+    lsm_slice to = slice_of_buf(&settings->to.bytes);
+    CLEANUP(session_closep) struct session session = {0};
+    uint64_t before, after, start_ns = now_ns();
+
+    TRY(session_open(tool, SESSION_WRITE, &session));
+    TRY(total_bytes(tool->operands[0], &before));
+    TRY(lsm_flush(session.db));
+    TRY(lsm_compact_range(session.db, session.keyspace, settings->from.is_set ? &from : NULL,
+                          settings->to.is_set ? &to : NULL));
+    TRY(lsm_wait_idle(session.db));
+    TRY(session_close(&session));
+    TRY(total_bytes(tool->operands[0], &after));
+    compact_report(tool, before, after, now_ns() - start_ns);
+    return LSM_OK;
+}
+
+const struct command upkeep_commands[] = {
+    {.name = "verify",
+     .group = "Upkeep",
+     .operands = "DB",
+     .operands_min = 1,
+     .operands_max = 1,
+     .summary = "Read every file and check every checksum and cross-reference",
+     .details = "One line per file. Exit code 4 and file and offset when something is damaged.\n"
+                "Writes nothing. While a process is writing there is no verdict of damage: exit\n"
+                "code 5.\n\n"
+                "Example:\n"
+                "  lsmctl verify people\n",
+     .run = run_verify},
+    {.name = "compact",
+     .group = "Upkeep",
+     .operands = "DB",
+     .operands_min = 1,
+     .operands_max = 1,
+     .summary = "Flush, and merge the tables of a range, or all",
+     .details = "The engine compacts by itself; this is for the impatient. Old versions and\n"
+                "deleted keys give their space back.\n\n"
+                "Examples:\n"
+                "  lsmctl compact people\n"
+                "  lsmctl compact people -k default --from a --to m\n",
+     .flags = compact_flags,
+     .settings_size = sizeof(struct compact_settings),
+     .run = run_compact},
+    {0},
+};

@@ -1,0 +1,536 @@
+#include "output.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PROGRESS_FIRST_NS  1000000000u
+#define PROGRESS_PERIOD_NS 100000000u
+#define BAR_WIDTH          28
+
+static void out_of_memory(void)
+{
+    fputs("lsmctl: out of memory\n", stderr);
+    exit(1);
+}
+
+void must(lsm_status status)
+{
+    if (status != LSM_OK)
+        out_of_memory();
+}
+
+void *must_alloc(size_t count, size_t size)
+{
+    void *memory = calloc(count == 0 ? 1 : count, size == 0 ? 1 : size);
+
+    if (memory == NULL)
+        out_of_memory();
+    return memory;
+}
+
+// --- bytes as text ---
+
+static const char digits[] = "0123456789abcdef";
+
+// Length of the well-formed UTF-8 sequence at `at`, 0 when there is none; its code
+// point in `*code`.
+static size_t utf8_sequence(const uint8_t *at, size_t left, uint32_t *code)
+{
+    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t size = at[0] < 0x80 ? 1 : (at[0] & 0xe0) == 0xc0 ? 2 : (at[0] & 0xf0) == 0xe0 ? 3 : 4;
+
+    if (size == 1) {
+        *code = at[0];
+        return 1;
+    }
+    if ((size == 4 && (at[0] & 0xf8) != 0xf0) || size > left)
+        return 0;
+    *code = at[0] & (0x7fu >> size);
+    for (size_t i = 1; i < size; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+        *code = *code << 6 | (at[i] & 0x3fu);
+    }
+    if (*code < smallest[size] || *code > 0x10ffff || (*code >= 0xd800 && *code <= 0xdfff))
+        return 0;
+    return size;
+}
+
+bool text_is_utf8(lsm_slice bytes)
+{
+    const uint8_t *at = bytes.data;
+    uint32_t code = 0;
+
+    for (size_t i = 0, size; i < bytes.size; i += size) {
+        size = utf8_sequence(at + i, bytes.size - i, &code);
+        if (size == 0 || code == 0)
+            return false;
+    }
+    return true;
+}
+
+// Appends the escape of one byte that does not stand for itself.
+static void escape_byte(uint8_t byte, lsm_buf *text)
+{
+    const char numbered[] = {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+
+    switch (byte) {
+    case '\\':
+        must(buf_append(text, "\\\\", 2));
+        break;
+    case '\t':
+        must(buf_append(text, "\\t", 2));
+        break;
+    case '\n':
+        must(buf_append(text, "\\n", 2));
+        break;
+    case '\r':
+        must(buf_append(text, "\\r", 2));
+        break;
+    default:
+        must(buf_append(text, numbered, sizeof numbered));
+    }
+}
+
+void text_escape(lsm_slice bytes, lsm_buf *text)
+{
+    const uint8_t *at = bytes.data;
+    size_t i = 0;
+
+    must(buf_reserve(text, text->size + bytes.size));
+    while (i < bytes.size) {
+        uint32_t code = 0;
+        size_t size = utf8_sequence(at + i, bytes.size - i, &code);
+        bool is_printable =
+            size != 0 && code >= 0x20 && code != '\\' && (code < 0x7f || code > 0x9f);
+
+        if (is_printable) {
+            must(buf_append(text, at + i, size));
+            i += size;
+        } else {
+            escape_byte(at[i], text);
+            i++;
+        }
+    }
+}
+
+static int hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+// Decodes the escape behind a backslash; returns its size, 0 for a bad one.
+static size_t unescape_one(const uint8_t *at, size_t left, uint8_t *byte)
+{
+    static const char names[] = "\\tnr0";
+    static const uint8_t bytes[] = {'\\', '\t', '\n', '\r', '\0'};
+    const char *name;
+
+    if (left == 0)
+        return 0;
+    if (at[0] == 'x') {
+        if (left < 3 || hex_digit(at[1]) < 0 || hex_digit(at[2]) < 0)
+            return 0;
+        *byte = (uint8_t)(hex_digit(at[1]) << 4 | hex_digit(at[2]));
+        return 3;
+    }
+    name = at[0] == '\0' ? NULL : strchr(names, at[0]);
+    if (name == NULL)
+        return 0;
+    *byte = bytes[name - names];
+    return 1;
+}
+
+lsm_status text_unescape(lsm_slice text, lsm_buf *bytes)
+{
+    const uint8_t *at = text.data;
+    size_t i = 0;
+
+    while (i < text.size) {
+        const uint8_t *backslash = memchr(at + i, '\\', text.size - i);
+        size_t plain = backslash == NULL ? text.size - i : (size_t)(backslash - (at + i));
+        uint8_t byte = 0;
+        size_t size;
+
+        must(buf_append(bytes, at + i, plain));
+        i += plain;
+        if (backslash == NULL)
+            break;
+        size = unescape_one(backslash + 1, text.size - i - 1, &byte);
+        if (size == 0)
+            return lsm_fail(LSM_INVALID,
+                            "a bad escape at byte %zu: known are \\\\ \\t \\n \\r \\0 \\xNN", i);
+        must(buf_append_u8(bytes, byte));
+        i += 1 + size;
+    }
+    return LSM_OK;
+}
+
+void hex_encode(lsm_slice bytes, lsm_buf *text)
+{
+    const uint8_t *at = bytes.data;
+
+    must(buf_reserve(text, text->size + 2 * bytes.size));
+    for (size_t i = 0; i < bytes.size; i++) {
+        const char pair[2] = {digits[at[i] >> 4], digits[at[i] & 15]};
+
+        must(buf_append(text, pair, 2));
+    }
+}
+
+lsm_status hex_decode(lsm_slice text, lsm_buf *bytes)
+{
+    const uint8_t *at = text.data;
+
+    if (text.size % 2 != 0)
+        return lsm_fail(LSM_INVALID, "an odd number of hexadecimal digits: %zu", text.size);
+    for (size_t i = 0; i < text.size; i += 2) {
+        int high = hex_digit(at[i]);
+        int low = hex_digit(at[i + 1]);
+
+        if (high < 0 || low < 0)
+            return lsm_fail(LSM_INVALID, "not a hexadecimal digit at byte %zu", i);
+        must(buf_append_u8(bytes, (uint8_t)(high << 4 | low)));
+    }
+    return LSM_OK;
+}
+
+void print_bytes(lsm_slice bytes, bool as_hex)
+{
+    CLEANUP(lsm_buf_free) lsm_buf text = LSM_BUF_INIT;
+
+    if (as_hex)
+        hex_encode(bytes, &text);
+    else
+        text_escape(bytes, &text);
+    fwrite(text.data, 1, text.size, stdout);
+}
+
+// --- numbers for people ---
+
+struct human human_bytes(uint64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    struct human out;
+    double value = (double)bytes;
+    size_t unit = 0;
+
+    while (value >= 1024 && unit + 1 < sizeof units / sizeof units[0]) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(out.text, sizeof out.text, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+    return out;
+}
+
+struct human human_count(uint64_t count)
+{
+    struct human out;
+    char number[24];
+    int size = snprintf(number, sizeof number, "%" PRIu64, count);
+    size_t to = 0;
+
+    for (int i = 0; i < size; i++) {
+        if (i > 0 && (size - i) % 3 == 0)
+            out.text[to++] = ',';
+        out.text[to++] = number[i];
+    }
+    out.text[to] = '\0';
+    return out;
+}
+
+struct human human_ns(uint64_t ns)
+{
+    struct human out;
+
+    if (ns < 1000)
+        snprintf(out.text, sizeof out.text, "%" PRIu64 " ns", ns);
+    else if (ns < 1000000)
+        snprintf(out.text, sizeof out.text, "%.1f us", (double)ns / 1e3);
+    else if (ns < 1000000000)
+        snprintf(out.text, sizeof out.text, "%.1f ms", (double)ns / 1e6);
+    else
+        snprintf(out.text, sizeof out.text, "%.2f s", (double)ns / 1e9);
+    return out;
+}
+
+struct human human_time(uint64_t wall_ns)
+{
+    struct human out = {"-"};
+    time_t seconds = (time_t)(wall_ns / 1000000000);
+    struct tm tm;
+
+    if (wall_ns != 0 && gmtime_r(&seconds, &tm) != NULL)
+        strftime(out.text, sizeof out.text, "%Y-%m-%d %H:%M:%S UTC", &tm);
+    return out;
+}
+
+// --- JSON ---
+
+static cJSON *json_checked(cJSON *value)
+{
+    if (value == NULL)
+        out_of_memory();
+    return value;
+}
+
+cJSON *json_object(void)
+{
+    return json_checked(cJSON_CreateObject());
+}
+
+cJSON *json_array(void)
+{
+    return json_checked(cJSON_CreateArray());
+}
+
+cJSON *json_add_array(cJSON *to, const char *key)
+{
+    return json_checked(cJSON_AddArrayToObject(to, key));
+}
+
+cJSON *json_add_object(cJSON *to, const char *key)
+{
+    return json_checked(cJSON_AddObjectToObject(to, key));
+}
+
+cJSON *json_append_object(cJSON *array)
+{
+    cJSON *object = json_object();
+
+    cJSON_AddItemToArray(array, object);
+    return object;
+}
+
+void json_add_u64(cJSON *to, const char *key, uint64_t value)
+{
+    char number[24];
+
+    // cJSON keeps numbers as doubles, which are exact to 53 bits only.
+    snprintf(number, sizeof number, "%" PRIu64, value);
+    json_checked(cJSON_AddRawToObject(to, key, number));
+}
+
+void json_add_double(cJSON *to, const char *key, double value)
+{
+    char number[40];
+
+    snprintf(number, sizeof number, "%.3f", value);
+    json_checked(cJSON_AddRawToObject(to, key, number));
+}
+
+void json_add_bool(cJSON *to, const char *key, bool value)
+{
+    json_checked(cJSON_AddBoolToObject(to, key, value));
+}
+
+void json_add_text(cJSON *to, const char *key, const char *value)
+{
+    json_checked(cJSON_AddStringToObject(to, key, value));
+}
+
+void json_add_bytes(cJSON *to, const char *key, lsm_slice value, bool as_hex)
+{
+    CLEANUP(lsm_buf_free) lsm_buf text = LSM_BUF_INIT;
+    char hex_key[64];
+
+    if (!as_hex && text_is_utf8(value)) {
+        must(buf_append(&text, value.data, value.size));
+    } else {
+        hex_encode(value, &text);
+        snprintf(hex_key, sizeof hex_key, "%s_hex", key);
+        key = hex_key;
+    }
+    must(buf_append_u8(&text, 0));
+    json_add_text(to, key, text.data);
+}
+
+void json_print(cJSON *value)
+{
+    char *text = cJSON_PrintUnformatted(value);
+
+    if (text == NULL)
+        out_of_memory();
+    puts(text);
+    cJSON_free(text);
+    cJSON_Delete(value);
+}
+
+// --- grids ---
+
+void grid_init(struct grid *grid, const char *align)
+{
+    *grid = (struct grid){.align = align, .columns = strlen(align)};
+}
+
+static void grid_take(struct grid *grid, char *cell)
+{
+    if (cell == NULL)
+        out_of_memory();
+    if (grid->count == grid->capacity) {
+        grid->capacity = grid->capacity == 0 ? 64 : 2 * grid->capacity;
+        grid->cells = reallocarray(grid->cells, grid->capacity, sizeof *grid->cells);
+        if (grid->cells == NULL)
+            out_of_memory();
+    }
+    grid->cells[grid->count++] = cell;
+}
+
+void grid_add(struct grid *grid, const char *format, ...)
+{
+    char *cell = NULL;
+    va_list args;
+
+    va_start(args, format);
+    if (vasprintf(&cell, format, args) < 0)
+        cell = NULL;
+    va_end(args);
+    grid_take(grid, cell);
+}
+
+void grid_head(struct grid *grid, const char *heads)
+{
+    for (const char *at = heads;; at++) {
+        size_t size = strcspn(at, "|");
+
+        grid_take(grid, strndup(at, size));
+        at += size;
+        if (*at == '\0')
+            break;
+    }
+}
+
+// Columns that UTF-8 text takes, counting each code point as one.
+static size_t text_width(const char *text)
+{
+    size_t width = 0;
+
+    for (; *text != '\0'; text++)
+        width += ((uint8_t)*text & 0xc0) != 0x80;
+    return width;
+}
+
+static void print_cell(const char *cell, size_t width, char align, bool is_last)
+{
+    int space = (int)(width - text_width(cell));
+
+    if (align == 'r')
+        printf("%*s%s", space, "", cell);
+    else
+        printf("%s%*s", cell, is_last ? 0 : space, "");
+    fputs(is_last ? "\n" : "  ", stdout);
+}
+
+void grid_print(struct grid *grid, int indent)
+{
+    size_t widths[GRID_COLUMNS_MAX] = {0};
+
+    for (size_t i = 0; i < grid->count; i++) {
+        size_t width = text_width(grid->cells[i]);
+
+        if (width > widths[i % grid->columns])
+            widths[i % grid->columns] = width;
+    }
+    for (size_t i = 0; i < grid->count; i++) {
+        size_t column = i % grid->columns;
+
+        if (column == 0)
+            printf("%*s", indent, "");
+        print_cell(grid->cells[i], widths[column], grid->align[column],
+                   column + 1 == grid->columns);
+        free(grid->cells[i]);
+    }
+    free(grid->cells);
+    grid_init(grid, grid->align);
+}
+
+// --- colour ---
+
+const char *colour(FILE *stream, enum colour colour)
+{
+    static const char *const sequences[] = {
+        [COLOUR_NONE] = "\033[0m", [COLOUR_BOLD] = "\033[1m",   [COLOUR_DIM] = "\033[2m",
+        [COLOUR_RED] = "\033[31m", [COLOUR_GREEN] = "\033[32m", [COLOUR_YELLOW] = "\033[33m",
+    };
+    const char *no_color = getenv("NO_COLOR");
+
+    if ((no_color != NULL && *no_color != '\0') || !isatty(fileno(stream)))
+        return "";
+    return sequences[colour];
+}
+
+// --- progress ---
+
+uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void progress_start(struct progress *p, const char *what, const char *unit, uint64_t total)
+{
+    *p = (struct progress){
+        .what = what,
+        .unit = unit,
+        .total = total,
+        .start_ns = now_ns(),
+        .is_terminal = isatty(STDERR_FILENO) != 0,
+    };
+}
+
+static struct human progress_amount(const struct progress *p, uint64_t amount)
+{
+    struct human out;
+
+    if (strcmp(p->unit, "bytes") == 0)
+        return human_bytes(amount);
+    snprintf(out.text, sizeof out.text, "%.18s %.12s", human_count(amount).text, p->unit);
+    return out;
+}
+
+void progress_show(struct progress *p, uint64_t done)
+{
+    uint64_t now;
+    double seconds;
+    char bar[BAR_WIDTH + 1];
+
+    if (!p->is_terminal)
+        return;
+    now = now_ns();
+    if (now - p->start_ns < PROGRESS_FIRST_NS || now - p->shown_ns < PROGRESS_PERIOD_NS)
+        return;
+    p->shown_ns = now;
+    seconds = (double)(now - p->start_ns) / 1e9;
+    if (p->total == 0) {
+        fprintf(stderr, "\r\033[K%s: %s, %.0f s", p->what, progress_amount(p, done).text, seconds);
+    } else {
+        double part = done >= p->total ? 1 : (double)done / (double)p->total;
+        int filled = (int)(part * BAR_WIDTH);
+
+        memset(bar, '.', BAR_WIDTH);
+        memset(bar, '#', (size_t)filled);
+        bar[BAR_WIDTH] = '\0';
+        fprintf(stderr, "\r\033[K%s [%s] %3.0f%% %s, %.0f s left", p->what, bar, 100 * part,
+                progress_amount(p, done).text, part == 0 ? 0 : seconds / part - seconds);
+    }
+    fflush(stderr);
+}
+
+void progress_end(struct progress *p)
+{
+    if (p->shown_ns != 0)
+        fputs("\r\033[K", stderr);
+    p->shown_ns = 0;
+}
