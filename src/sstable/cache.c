@@ -438,6 +438,7 @@ void cache_charge(struct cache *cache, int64_t bytes)
 void cache_set_budget(struct cache *cache, size_t budget)
 {
     atomic_store_explicit(&cache->budget, budget, memory_order_relaxed);
+    residency_trim(&cache->residency);
     trim_all(cache);
 }
 

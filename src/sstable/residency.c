@@ -9,6 +9,7 @@ void residency_init(struct residency *residency, struct cache *cache, struct epo
     residency->cache = cache;
     residency->bin = bin;
     residency->hand = NULL;
+    residency->count = 0;
     mutex_init(&residency->mu, LOCK_TABLES);
 }
 
@@ -23,6 +24,7 @@ static void ring_insert_locked(struct residency *residency, struct resident *res
 {
     struct resident *hand = residency->hand;
 
+    residency->count++;
     if (hand == NULL) {
         resident->next = resident;
         resident->previous = resident;
@@ -37,6 +39,7 @@ static void ring_insert_locked(struct residency *residency, struct resident *res
 
 static void evict_locked(struct residency *residency, struct resident *resident)
 {
+    residency->count--;
     if (resident->next == resident) {
         residency->hand = NULL;
     } else {
@@ -57,18 +60,13 @@ static bool is_over_limit(const struct residency *residency)
     return cache_charged(residency->cache) > cache_budget(residency->cache) / 4 * 3;
 }
 
-// Turns the hand until the charges fit or only `keep` is left. Marks set by
-// readers meanwhile are cleared one by one, so it ends within two rounds unless
-// they are set faster than the hand moves, which the bound on steps ends.
+// Turns the hand until the charges fit or only `keep`, which may be NULL, is left.
+// Two rounds take whatever nobody uses meanwhile.
 static void sweep_locked(struct residency *residency, const struct resident *keep)
 {
-    size_t steps_left = 2;
+    size_t steps_left = 2 * residency->count;
 
-    if (!is_over_limit(residency))
-        return;
-    for (const struct resident *at = keep->next; at != keep; at = at->next)
-        steps_left += 2;
-    for (; steps_left > 0 && is_over_limit(residency); steps_left--) {
+    for (; steps_left > 0 && residency->hand != NULL && is_over_limit(residency); steps_left--) {
         struct resident *at = residency->hand;
 
         residency->hand = at->next;
@@ -107,5 +105,12 @@ void residency_evict(struct residency *residency, struct resident *_Atomic *slot
     resident = atomic_load_explicit(slot, memory_order_relaxed);
     if (resident != NULL)
         evict_locked(residency, resident);
+    mutex_unlock(&residency->mu);
+}
+
+void residency_trim(struct residency *residency)
+{
+    mutex_lock(&residency->mu);
+    sweep_locked(residency, NULL);
     mutex_unlock(&residency->mu);
 }

@@ -33,8 +33,9 @@ struct residency {
     struct cache *cache;   // immutable
     struct epoch_bin *bin; // immutable
 
-    struct mutex mu; // rank LOCK_TABLES; guards the ring, and writes to all slots
-    struct resident *hand;
+    struct mutex mu;       // rank LOCK_TABLES; guards the ring, and writes to all slots
+    struct resident *hand; // NULL: the ring is empty
+    size_t count;
 };
 
 void residency_init(struct residency *residency, struct cache *cache, struct epoch_bin *bin);
@@ -49,6 +50,9 @@ struct resident *residency_admit(struct residency *residency, struct resident *c
 
 // Empties `slot`; what was in it is retired.
 void residency_evict(struct residency *residency, struct resident *_Atomic *slot);
+
+// Makes what is kept fit a budget that has become smaller.
+void residency_trim(struct residency *residency);
 
 static inline void resident_touch(struct resident *resident)
 {
