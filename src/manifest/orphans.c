@@ -155,6 +155,18 @@ static bool may_be_ours(const uint8_t *bytes, size_t size)
     return is_zero || memcmp(bytes, ours, common) == 0;
 }
 
+// Whether the header is whole, of whatever kind.
+static bool is_whole_header(lsm_slice bytes, const char *name)
+{
+    struct file_header header;
+
+    for (enum file_kind kind = FILE_KIND_LOG; kind <= FILE_KIND_CURRENT; kind++) {
+        if (file_header_decode(bytes, kind, name, &header) == LSM_OK)
+            return true;
+    }
+    return false;
+}
+
 static bool is_ours(struct dir *dir, const struct kept_files *kept, const struct found_file *file)
 {
     CLEANUP(file_closep) struct file *opened = NULL;
@@ -171,7 +183,8 @@ static bool is_ours(struct dir *dir, const struct kept_files *kept, const struct
     if (status == LSM_OK)
         return uuid_equal(&header.db_uuid, &kept->state->db_uuid) &&
                (file->kind == FILENAME_CURRENT_NEW || header.number == file->number);
-    return status == LSM_CORRUPT && may_be_ours(bytes, size) && number_is_used(kept, file);
+    return status == LSM_CORRUPT && !is_whole_header(slice_make(bytes, size), file->name.text) &&
+           may_be_ours(bytes, size) && number_is_used(kept, file);
 }
 
 static bool is_named(const struct kept_files *kept, const uint64_t *tables, size_t table_count,
