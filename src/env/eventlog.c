@@ -175,7 +175,7 @@ static void format_pairs(char *text, const char *format, va_list arguments)
     size_t size = strnlen(format, sizeof marked - 1);
 
     for (size_t i = 0; i < size; i++)
-        marked[i] = format[i] == ' ' ? PAIR_END : format[i];
+        marked[i] = (char)(format[i] == ' ' ? PAIR_END : format[i]);
     marked[size] = '\0';
     if (vsnprintf(text, EVENT_TEXT_MAX, marked, arguments) < 0)
         text[0] = '\0';

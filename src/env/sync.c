@@ -35,7 +35,8 @@ static void note_unlocked(const struct mutex *mu)
         i--;
     assert(i > 0 && "only the holder unlocks a mutex");
     held_count--;
-    memmove(&held[i - 1], &held[i], (held_count - (i - 1)) * sizeof *held);
+    for (i--; i < held_count; i++)
+        held[i] = held[i + 1];
 }
 
 static bool is_held(const struct mutex *mu)
@@ -197,7 +198,7 @@ lsm_status thread_start(struct thread *thread, const char *name, void (*run)(voi
     error = pthread_create(&thread->native, NULL, thread_main, thread);
     must(pthread_sigmask(SIG_SETMASK, &before, NULL));
     if (error != 0)
-        return lsm_fail(LSM_BUSY, "thread %s: %s", thread->name, strerror(error));
+        return lsm_fail(LSM_BUSY, "thread %s: %s", thread->name, strerrordesc_np(error));
     return LSM_OK;
 }
 

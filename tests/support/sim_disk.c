@@ -580,6 +580,19 @@ void disk_copy(const struct disk *disk, struct disk *to)
 
 // --- what survives ---
 
+// Whole words at a time, for it may be a preallocated file.
+static void fill_with_garbage(uint8_t *to, size_t size, struct random *random)
+{
+    while (size > 0) {
+        uint64_t word = random_next(random);
+        size_t n = size < sizeof word ? size : sizeof word;
+
+        memcpy(to, &word, n);
+        to += n;
+        size -= n;
+    }
+}
+
 // Fills what `bytes` gains up to `size` with zeroes or with whatever the device
 // had there.
 static void survive_extension(struct bytes *bytes, size_t size, struct random *random)
@@ -590,7 +603,7 @@ static void survive_extension(struct bytes *bytes, size_t size, struct random *r
         return;
     bytes_resize(bytes, size);
     if (random_one_in(random, 2))
-        random_fill(random, bytes->data + before, size - before);
+        fill_with_garbage(bytes->data + before, size - before, random);
 }
 
 // A write of which a part reaches the device: up to any byte, or any sectors of
