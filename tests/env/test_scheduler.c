@@ -452,24 +452,33 @@ Test(scheduler_threaded, a_delayed_job_runs_when_it_is_due, .timeout = 20)
 }
 
 // A delayed job must not be forgotten when the thread that keeps the time is the
-// one that takes the next job.
+// one that takes the next job. Which thread that is changes from round to round.
 Test(scheduler_threaded, the_time_is_kept_while_a_worker_is_busy, .timeout = 20)
 {
     struct scheduler *s = threaded(2);
-    struct counted busy;
+    struct counted other;
     struct counted timed;
 
-    counted_init(&busy, JOB_FLUSH, true);
+    counted_init(&other, JOB_SEGMENT, false);
     counted_init(&timed, JOB_FLUSH, false);
-    scheduler_submit_after(s, &timed.job, 30 * MS);
-    scheduler_submit(s, &busy.job);
-    await_runs(&busy, 1);
-    await_runs(&timed, 1);
-    unblock(&busy);
-    scheduler_retire(s, &busy.job);
+    for (unsigned round = 1; round <= 40; round++) {
+        struct counted busy;
+
+        counted_init(&busy, JOB_FLUSH, true);
+        scheduler_submit_after(s, &timed.job, 5 * MS);
+        scheduler_submit_after(s, &other.job, MS + round % 2);
+        await_runs(&other, round);
+        scheduler_submit(s, &busy.job);
+        await_runs(&busy, 1);
+        await_runs(&timed, round);
+        unblock(&busy);
+        scheduler_retire(s, &busy.job);
+        counted_release(&busy);
+    }
+    scheduler_retire(s, &other.job);
     scheduler_retire(s, &timed.job);
     scheduler_free(s);
-    counted_release(&busy);
+    counted_release(&other);
     counted_release(&timed);
 }
 
