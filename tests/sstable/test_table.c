@@ -396,6 +396,55 @@ Test(table, a_cursor_without_fill_cache_adds_nothing_to_it)
     entry_array_release(&a);
 }
 
+static uint64_t prefetched_end;
+static size_t prefetches;
+
+static void count_prefetch(struct file *file, uint64_t offset, uint64_t size)
+{
+    (void)file;
+    cr_assert(ge(u64, offset, prefetched_end), "the same bytes are asked for twice");
+    cr_assert(le(u64, size, 1024 * 1024));
+    prefetched_end = offset + size;
+    prefetches++;
+}
+
+// Reads that follow one another are announced, in few large windows that never
+// overlap nor reach behind the data blocks; single ones are not.
+Test(table, reading_in_order_reads_ahead)
+{
+    struct random rng = {.state = 9};
+    struct entry_shape shape = {
+        .count = 5000, .keyspaces = 1, .key_max = 16, .ts_max = 9, .value_max = 400};
+    static struct env_ops counting;
+    struct entry_array a = random_entries(&rng, &shape);
+    struct table *table = make_table(&f, 1, &plain, &a);
+    struct iter *it;
+
+    counting = *sim_env(f.sim)->ops;
+    counting.file_prefetch = count_prefetch;
+    sim_env(f.sim)->ops = &counting;
+    MUST(table_iter_new(table, &(struct table_iter_options){.sequential = false}, &it));
+    for (size_t i = 0; i < 50; i++) {
+        struct ikey at = entry_ikey(&a.items[random_below(&rng, a.count)]);
+
+        MUST(iter_seek(it, &at));
+    }
+    cr_assert(eq(sz, prefetches, 0));
+    iter_close(it);
+    for (int sequential = 0; sequential < 2; sequential++) {
+        prefetches = 0;
+        prefetched_end = 0;
+        check_scans(table, &a, &(struct table_iter_options){.sequential = sequential});
+        cr_assert(ge(sz, prefetches, 2));
+        cr_assert(le(sz, prefetches, 12));
+        cr_assert(lt(u64, prefetched_end, table_meta(table)->size));
+        cr_assert(gt(u64, prefetched_end, table_meta(table)->size / 10 * 9));
+    }
+    table_unref(table);
+    epoch_drain(&f.bin);
+    entry_array_release(&a);
+}
+
 #define MANY 12
 
 // More indexes and filters than three quarters of the budget: they come and go,
