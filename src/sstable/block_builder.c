@@ -7,8 +7,6 @@
 #include "sstable/block.h"
 
 #define HEAD_SIZE 8
-// Of an entry beside its key and value: size, flags, timestamp, user byte, expiry.
-#define ENTRY_FIXED_MAX (5 + 1 + 8 + 1 + VARINT_SIZE_MAX)
 
 struct block_builder_entry {
     size_t key_at; // of the full key in `bytes`; the value lies behind it
@@ -22,7 +20,7 @@ struct block_builder_entry {
 
 void block_builder_init(struct block_builder *b)
 {
-    *b = (struct block_builder){.count = 0};
+    *b = (struct block_builder){.entries = NULL};
 }
 
 void block_builder_release(struct block_builder *b)
@@ -35,12 +33,12 @@ void block_builder_release(struct block_builder *b)
 void block_builder_clear(struct block_builder *b)
 {
     buf_clear(&b->bytes);
-    b->count = 0;
+    b->shape = (struct block_shape){.count = 0};
 }
 
 static lsm_status reserve(struct block_builder *b, size_t bytes)
 {
-    if (b->count == b->capacity) {
+    if (b->shape.count == b->capacity) {
         size_t capacity = b->capacity == 0 ? 64 : b->capacity * 2;
         void *grown = mem_resize_array(b->entries, capacity, sizeof *b->entries);
 
@@ -52,18 +50,51 @@ static lsm_status reserve(struct block_builder *b, size_t bytes)
     return buf_reserve(&b->bytes, b->bytes.size + bytes);
 }
 
-static size_t common_size(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size)
+// How many bytes at the start of the block's prefix `entry` shares.
+static size_t shared_prefix(const struct block_builder *b, const struct entry *entry)
 {
-    size_t limit = a_size < b_size ? a_size : b_size;
+    const uint8_t *prefix = b->bytes.data;
+    const uint8_t *key = entry->key.data;
+    size_t limit = BLOCK_KEYSPACE_SIZE + entry->key.size;
     size_t n = 0;
 
-    while (n < limit && a[n] == b[n])
+    if (b->shape.prefix_size < limit)
+        limit = b->shape.prefix_size;
+    while (n < limit && n < BLOCK_KEYSPACE_SIZE &&
+           prefix[n] == (uint8_t)(entry->keyspace >> (24 - 8 * n)))
+        n++;
+    if (n < BLOCK_KEYSPACE_SIZE)
+        return n;
+    while (n < limit && prefix[n] == key[n - BLOCK_KEYSPACE_SIZE])
         n++;
     return n;
 }
 
+// The shape with one more entry. A later, shorter prefix leaves less padding in
+// heads, so what is counted here is enough.
+static struct block_shape shape_with(const struct block_builder *b, const struct entry *entry)
+{
+    const size_t key_size = BLOCK_KEYSPACE_SIZE + entry->key.size;
+    struct block_shape s = b->shape;
+    size_t suffix_size;
+
+    // Keys come in order, so the first and the newest share what all share.
+    s.prefix_size = s.count == 0 ? key_size : shared_prefix(b, entry);
+    s.ts_min = s.count == 0 || entry->ts < s.ts_min ? entry->ts : s.ts_min;
+    s.ts_max = s.count == 0 || entry->ts > s.ts_max ? entry->ts : s.ts_max;
+    suffix_size = key_size - s.prefix_size;
+    s.overhead += varint_size(key_size) + 1;
+    s.overhead += suffix_size < HEAD_SIZE ? HEAD_SIZE - suffix_size : 0;
+    s.overhead += entry->user_byte != 0;
+    s.overhead += entry->expiry != 0 ? varint_size(entry->expiry) : 0;
+    s.payload_bytes += key_size + entry->value.size;
+    s.count++;
+    return s;
+}
+
 lsm_status block_builder_add(struct block_builder *b, const struct entry *entry)
 {
+    const struct block_shape shape = shape_with(b, entry);
     const size_t key_size = BLOCK_KEYSPACE_SIZE + entry->key.size;
     uint8_t *key;
 
@@ -74,7 +105,7 @@ lsm_status block_builder_add(struct block_builder *b, const struct entry *entry)
     memcpy(key + BLOCK_KEYSPACE_SIZE, entry->key.data, entry->key.size);
     if (entry->value.size > 0)
         memcpy(key + key_size, entry->value.data, entry->value.size);
-    b->entries[b->count] = (struct block_builder_entry){
+    b->entries[b->shape.count] = (struct block_builder_entry){
         .key_at = b->bytes.size,
         .key_size = (uint32_t)key_size,
         .value_size = (uint32_t)entry->value.size,
@@ -83,13 +114,8 @@ lsm_status block_builder_add(struct block_builder *b, const struct entry *entry)
         .kind = entry->kind,
         .user_byte = entry->user_byte,
     };
-    // Keys come in order, so the first and the newest share what all share.
-    b->prefix_size =
-        b->count == 0 ? key_size : common_size(b->bytes.data, b->prefix_size, key, key_size);
-    b->ts_min = b->count == 0 || entry->ts < b->ts_min ? entry->ts : b->ts_min;
-    b->ts_max = b->count == 0 || entry->ts > b->ts_max ? entry->ts : b->ts_max;
     b->bytes.size += key_size + entry->value.size;
-    b->count++;
+    b->shape = shape;
     return LSM_OK;
 }
 
@@ -98,20 +124,34 @@ static uint8_t bytes_of(uint64_t value)
     return (uint8_t)(value == 0 ? 0 : (71 - __builtin_clzll(value)) / 8);
 }
 
-size_t block_builder_size(const struct block_builder *b)
+// Heads and entries: never less than they take.
+static size_t entries_size_max(const struct block_shape *s)
 {
-    const size_t ts_size = bytes_of(b->ts_max - b->ts_min);
-
-    // Each entry: a size of mostly one byte, flags, timestamp, head, two bytes of
-    // offset; the key counts whole but for the prefix, which covers the rest.
-    return BLOCK_HEADER_SIZE + b->prefix_size + 2 + b->count * (2 + ts_size + HEAD_SIZE + 2) +
-           b->bytes.size - b->count * b->prefix_size;
+    return s->overhead + s->count * bytes_of(s->ts_max - s->ts_min) + s->payload_bytes -
+           s->count * s->prefix_size;
 }
 
-static size_t encoded_size_max(const struct block_builder *b)
+static uint8_t offset_size(const struct block_shape *s)
 {
-    return BLOCK_HEADER_SIZE + b->prefix_size + sizeof(uint32_t) +
-           b->count * (HEAD_SIZE + sizeof(uint32_t) + ENTRY_FIXED_MAX) + b->bytes.size;
+    return entries_size_max(s) > UINT16_MAX ? sizeof(uint32_t) : sizeof(uint16_t);
+}
+
+static size_t shape_size(const struct block_shape *s)
+{
+    return BLOCK_HEADER_SIZE + (s->count + 1) * offset_size(s) + s->prefix_size +
+           entries_size_max(s);
+}
+
+size_t block_builder_size(const struct block_builder *b)
+{
+    return shape_size(&b->shape);
+}
+
+size_t block_builder_size_with(const struct block_builder *b, const struct entry *entry)
+{
+    const struct block_shape shape = shape_with(b, entry);
+
+    return shape_size(&shape);
 }
 
 static uint8_t *put_ts(uint8_t *to, uint64_t value, uint8_t size)
@@ -134,7 +174,7 @@ static lsm_slice suffix_of(const struct block_builder *b, const struct block_bui
 {
     const uint8_t *key = (const uint8_t *)b->bytes.data + e->key_at;
 
-    return slice_make(key + b->prefix_size, e->key_size - b->prefix_size);
+    return slice_make(key + b->shape.prefix_size, e->key_size - b->shape.prefix_size);
 }
 
 static uint8_t *put_entry(const struct block_builder *b, const struct block_builder_entry *e,
@@ -148,7 +188,7 @@ static uint8_t *put_entry(const struct block_builder *b, const struct block_buil
     flags |= e->expiry != 0 ? BLOCK_HAS_EXPIRY : 0;
     at = put_varint(at, suffix.size);
     *at++ = (uint8_t)flags;
-    at = put_ts(at, e->ts - b->ts_min, bytes_of(b->ts_max - b->ts_min));
+    at = put_ts(at, e->ts - b->shape.ts_min, bytes_of(b->shape.ts_max - b->shape.ts_min));
     if (e->user_byte != 0)
         *at++ = e->user_byte;
     if (e->expiry != 0)
@@ -166,43 +206,42 @@ static void put_offset(uint8_t *offsets, size_t i, uint8_t width, size_t value)
         put_u32(offsets + i * width, (uint32_t)value);
 }
 
-// Encodes with offsets of `width` bytes, into `out`, which has room; returns the
-// size of the entries alone.
-static size_t encode_with_width(const struct block_builder *b, uint8_t width, lsm_buf *out)
+static void put_block(const struct block_builder *b, lsm_buf *out)
 {
+    const struct block_shape *s = &b->shape;
+    const uint8_t width = offset_size(s);
     uint8_t *start = out->data;
     uint8_t *heads = start + BLOCK_HEADER_SIZE;
-    uint8_t *offsets = heads + b->count * HEAD_SIZE;
-    uint8_t *prefix = offsets + (b->count + 1) * width;
-    uint8_t *entries = prefix + b->prefix_size;
+    uint8_t *offsets = heads + s->count * HEAD_SIZE;
+    uint8_t *prefix = offsets + (s->count + 1) * width;
+    uint8_t *entries = prefix + s->prefix_size;
     uint8_t *at = entries;
 
     memset(start, 0, BLOCK_HEADER_SIZE);
-    put_u32(start, (uint32_t)b->count);
-    put_u32(start + 4, (uint32_t)b->prefix_size);
-    put_u64(start + 8, b->ts_min);
-    start[16] = bytes_of(b->ts_max - b->ts_min);
+    put_u32(start, (uint32_t)s->count);
+    put_u32(start + 4, (uint32_t)s->prefix_size);
+    put_u64(start + 8, s->ts_min);
+    start[16] = bytes_of(s->ts_max - s->ts_min);
     start[17] = width;
-    memcpy(prefix, b->bytes.data, b->prefix_size);
-    for (size_t i = 0; i < b->count; i++) {
+    memcpy(prefix, b->bytes.data, s->prefix_size);
+    for (size_t i = 0; i < s->count; i++) {
         put_u64(heads + i * HEAD_SIZE, slice_head(suffix_of(b, &b->entries[i])));
         put_offset(offsets, i, width, (size_t)(at - entries));
         at = put_entry(b, &b->entries[i], at);
     }
-    put_offset(offsets, b->count, width, (size_t)(at - entries));
+    put_offset(offsets, s->count, width, (size_t)(at - entries));
     out->size = (size_t)(at - start);
-    return (size_t)(at - entries);
 }
 
 lsm_status block_builder_encode(const struct block_builder *b, lsm_buf *out)
 {
-    size_t size_max = encoded_size_max(b);
+    const size_t size_max = shape_size(&b->shape);
 
-    assert(b->count > 0);
+    assert(b->shape.count > 0);
     if (size_max > UINT32_MAX / 2)
         return lsm_fail(LSM_INVALID, "block: %zu bytes are too many for one block", size_max);
     TRY(buf_reserve(out, size_max));
-    if (encode_with_width(b, sizeof(uint16_t), out) > UINT16_MAX)
-        (void)encode_with_width(b, sizeof(uint32_t), out);
+    put_block(b, out);
+    assert(out->size <= size_max);
     return LSM_OK;
 }

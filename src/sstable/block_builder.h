@@ -10,14 +10,21 @@
 
 struct block_builder_entry;
 
-struct block_builder {
-    lsm_buf bytes;                       // full key and value of each entry
-    struct block_builder_entry *entries; // count of them, room for capacity
+// What the size of a block follows from, beside its keys and values.
+struct block_shape {
     size_t count;
-    size_t capacity;
-    size_t prefix_size; // shared by all full keys so far
+    size_t prefix_size;   // shared by all full keys
+    size_t overhead;      // bytes of sizes, flags, user bytes, expiry, padding of heads
+    size_t payload_bytes; // of full keys and values
     uint64_t ts_min;
     uint64_t ts_max;
+};
+
+struct block_builder {
+    lsm_buf bytes;                       // full key and value of each entry
+    struct block_builder_entry *entries; // shape.count of them, room for capacity
+    size_t capacity;
+    struct block_shape shape;
 };
 
 void block_builder_init(struct block_builder *builder);
@@ -27,8 +34,15 @@ void block_builder_clear(struct block_builder *builder);
 // `entry` is greater than the one before.
 lsm_status block_builder_add(struct block_builder *builder, const struct entry *entry);
 
-// Size of the block so far, within a few bytes per entry.
+// Size of the block so far, or at most a few bytes more, and what it would be with
+// one more entry: a key that shares less makes all others longer.
 size_t block_builder_size(const struct block_builder *builder);
+size_t block_builder_size_with(const struct block_builder *builder, const struct entry *entry);
+
+static inline size_t block_builder_count(const struct block_builder *builder)
+{
+    return builder->shape.count;
+}
 
 // Replaces `out` by the block; at least one entry was added. LSM_INVALID when it
 // is too large for its offsets.

@@ -49,6 +49,8 @@
 #define LAYOUT_KEY_SIZE_MAX   65535
 #define LAYOUT_VALUE_SIZE_MAX 65536
 #define LAYOUT_BLOCK_SIZE_MAX (16u * 1024 * 1024) // of the option
+// Of an entry in a block beside its key and value, with what it adds to others'.
+#define LAYOUT_ENTRY_OVERHEAD_MAX 64
 // What a data block may have before compression: one entry beyond the option.
 #define LAYOUT_DATA_RAW_MAX (LAYOUT_BLOCK_SIZE_MAX + 256u * 1024)
 

@@ -161,7 +161,7 @@ static lsm_status write_block(struct table_builder *b, lsm_slice payload, bool m
 // Ends the data block being filled, if it has entries.
 static lsm_status close_block(struct table_builder *b)
 {
-    if (b->block.count == 0)
+    if (block_builder_count(&b->block) == 0)
         return LSM_OK;
     TRY(block_builder_encode(&b->block, &b->payload));
     TRY(write_block(b, slice_of_buf(&b->payload), true, &b->closed_block));
@@ -251,10 +251,23 @@ static bool is_new_key(const struct table_builder *b, const struct entry *entry)
            !slice_equal(b->meta.largest.key, entry->key);
 }
 
+// Whether `entry` has to start a block: one of another keyspace, or one that would
+// make the entries there longer than its own size explains, by sharing less of
+// their prefix. So no block exceeds the option by more than one entry.
+static bool starts_block(const struct table_builder *b, const struct entry *entry)
+{
+    size_t own = entry->key.size + entry->value.size + LAYOUT_ENTRY_OVERHEAD_MAX;
+
+    if (block_builder_count(&b->block) == 0)
+        return false;
+    return b->meta.largest.keyspace != entry->keyspace ||
+           block_builder_size_with(&b->block, entry) > b->options.block_size + own;
+}
+
 lsm_status table_builder_add(struct table_builder *b, const struct entry *entry)
 {
     TRY(check_entry(b, entry));
-    if (b->meta.entry_count > 0 && b->meta.largest.keyspace != entry->keyspace)
+    if (starts_block(b, entry))
         TRY(close_block(b));
     if (b->has_closed_block)
         TRY(index_closed_block(b, entry));
@@ -275,7 +288,7 @@ lsm_status table_builder_add(struct table_builder *b, const struct entry *entry)
 
 uint64_t table_builder_size(const struct table_builder *b)
 {
-    size_t block = b->block.count == 0 ? 0 : block_builder_size(&b->block);
+    size_t block = block_builder_count(&b->block) == 0 ? 0 : block_builder_size(&b->block);
 
     return output_at(&b->output) + block + b->index.bytes.size +
            (uint64_t)((double)b->filter.count * b->options.filter_bits / 8);

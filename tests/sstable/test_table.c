@@ -258,6 +258,34 @@ Test(table, keys_and_values_of_the_largest_size_are_read_back)
     entry_array_release(&a);
 }
 
+// The last key shares nothing with the thousands before it: in their block it
+// would make each of them as long as their prefix.
+Test(table, a_key_that_shares_no_prefix_does_not_blow_up_its_block)
+{
+    struct entry_array a = {.items = calloc(3001, sizeof *a.items), .count = 3001};
+    struct table_options options = {.block_size = 256 * 1024, .filter_bits = 10};
+    uint8_t key[3000];
+    struct table *table;
+
+    memset(key, 'p', sizeof key);
+    for (size_t i = 0; i < a.count; i++) {
+        bool is_last = i + 1 == a.count;
+
+        key[sizeof key - 2] = (uint8_t)(i / 256);
+        key[sizeof key - 1] = (uint8_t)i;
+        a.items[i] = (struct entry){.kind = ENTRY_VALUE, .ts = i, .expiry = UINT64_MAX};
+        a.items[i].key = is_last ? bytes_copy("z", 1) : bytes_copy(key, sizeof key);
+        a.items[i].value = bytes_copy("", 0);
+        a.items[i].head = slice_head(a.items[i].key);
+    }
+    table = make_table(&f, 1, &options, &a);
+    cr_assert(lt(u64, table_meta(table)->size, 256 * 1024));
+    MUST(table_verify(table));
+    check_scans(table, &a, &(struct table_iter_options){.fill_cache = true});
+    table_unref(table);
+    entry_array_release(&a);
+}
+
 Test(table, the_meta_tells_what_was_added)
 {
     struct entry_array a = some_entries(1, 500);
