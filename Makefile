@@ -1,0 +1,43 @@
+# A thin layer over CMake: the things one types. `make help` lists them.
+
+PREFIX ?= /usr/local
+JOBS   ?= $(shell nproc)
+BUILD  ?= build
+
+.DEFAULT_GOAL := release
+
+.PHONY: release quickstart check install soak fuzz bench clean help
+
+release: ## build the library and lsmctl (default)
+	@cmake --preset release -B $(BUILD)/release >/dev/null
+	@cmake --build $(BUILD)/release -j $(JOBS)
+
+quickstart: ## install what is missing, build, and run it on this machine's dpkg database
+	@scripts/deps.sh build
+	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/quickstart.sh
+
+check: ## all tests, in all configurations
+	@scripts/deps.sh check
+	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/check.sh
+
+install: ## install below PREFIX (/usr/local); DESTDIR is honoured
+	@cmake --preset release -B $(BUILD)/release -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
+	@cmake --build $(BUILD)/release -j $(JOBS)
+	@cmake --install $(BUILD)/release
+
+soak: ## stress programs and random tests, new seeds, for FOR=600 seconds
+	@scripts/deps.sh check
+	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/soak.sh $(or $(FOR),600)
+
+fuzz: ## every fuzz target for FOR=60 seconds
+	@scripts/deps.sh check
+	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/fuzz.sh $(or $(FOR),60)
+
+bench: release ## the workloads of docs/benchmarks.md
+	@BUILD=$(BUILD) scripts/bench.sh
+
+clean: ## remove everything that was built
+	rm -rf $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | awk -F@ '{printf "%-18s %s\n", $$1, $$2}'
