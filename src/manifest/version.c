@@ -223,12 +223,17 @@ struct range {
     const lsm_slice *to;
 };
 
+static bool is_in_range(const struct table *table, const struct range *range)
+{
+    return range->keyspace == 0 ||
+           table_meta_overlaps(table_meta(table), range->keyspace, range->from, range->to);
+}
+
 static lsm_status add_level0(const struct level *level, const struct table_iter_options *options,
                              const struct range *range, struct iter **iters, size_t *count)
 {
     for (size_t i = 0; i < level->count; i++) {
-        if (!table_meta_overlaps(table_meta(level->tables[i]), range->keyspace, range->from,
-                                 range->to))
+        if (!is_in_range(level->tables[i], range))
             continue;
         TRY(table_iter_new(level->tables[i], options, &iters[*count]));
         ++*count;

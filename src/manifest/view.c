@@ -286,15 +286,14 @@ void views_install(struct views *views, struct view_slot *slot, struct version *
                    size_t flushed)
 {
     struct view *before;
-    struct view *view = slot->room;
 
     mutex_lock(&views->mu);
-    slot_unlink_locked(slot);
+    slot_unlink_locked(slot); // from here on no push changes it
     before = views_current(views);
     assert(flushed < before->memtable_count);
     assert(slot->capacity >= before->memtable_count);
-    view_fill(view, version, before->memtables, before->memtable_count - flushed);
-    before = replace_locked(views, view);
+    view_fill(slot->room, version, before->memtables, before->memtable_count - flushed);
+    before = replace_locked(views, slot->room);
     mutex_unlock(&views->mu);
     view_unref(before);
     mem_free(slot);
