@@ -1,0 +1,167 @@
+// test_manifest_file.c -- frames, and the bytes that the format promises.
+
+#include "manifest/manifest_file.h"
+
+#include "manifest_fixture.h"
+
+static const struct uuid file_uuid = {.bytes = {0xF0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}};
+
+// A manifest of a snapshot and one more edit, which use every field.
+static void make_file(lsm_buf *to)
+{
+    struct file_header header = {.kind = FILE_KIND_MANIFEST,
+                                 .db_uuid = fixture_db_uuid,
+                                 .file_uuid = file_uuid,
+                                 .number = 7};
+    struct keyspace_change create = {.kind = KEYSPACE_CREATE,
+                                     .id = 2,
+                                     .name = slice_of("users"),
+                                     .options = {512, 3, KEYSPACE_INHERIT, 86400}};
+    struct keyspace_change alter = {.kind = KEYSPACE_ALTER, .id = 2, .options = {1024, 1, 3, 0}};
+    struct keyspace_change drop = {.kind = KEYSPACE_DROP, .id = 2, .ts = 991};
+    struct edit edit;
+
+    assert_ok(buf_reserve(to, FILE_HEADER_SIZE));
+    file_header_encode(&header, to->data);
+    to->size = FILE_HEADER_SIZE;
+
+    edit_init(&edit);
+    edit.is_snapshot = true;
+    edit.is_clean = true;
+    edit.number = 41;
+    edit_add_spec(&edit, &(struct table_spec){11, 0, "a", "k", 500, 900, 3, 4, 4000, 0, 0});
+    edit_add_spec(&edit, &(struct table_spec){12, 6, "l", "z", 1, 2, 0, 0, 0, 1, 2});
+    edit_set_log(&edit, 5, 8);
+    edit_leave(&edit, 3);
+    assert_ok(edit_change_keyspace(&edit, &create));
+    edit.last_ts = 900;
+    edit.last_wall_ns = 1700000000000000000;
+    edit.next_file_id = 13;
+    edit.next_keyspace_id = 3;
+    edit.mark = (struct log_position){.segment = 8, .offset = 4096};
+    assert_ok(manifest_frame_encode(&edit, &file_uuid, to->size, to));
+    edit_release(&edit);
+
+    edit.number = 42;
+    assert_ok(edit_remove_table(&edit, 0, 11));
+    assert_ok(edit_change_keyspace(&edit, &alter));
+    assert_ok(edit_change_keyspace(&edit, &drop));
+    edit.next_file_id = 300;
+    assert_ok(manifest_frame_encode(&edit, &file_uuid, to->size, to));
+    edit_release(&edit);
+}
+
+// tests/golden/`name`; written when LSM_UPDATE_GOLDEN is set.
+static void read_golden(const char *name, const lsm_buf *fresh, lsm_buf *out)
+{
+    char path[4096];
+    const char *end = strrchr(__FILE__, '/');
+    FILE *file;
+    size_t got;
+
+    (void)snprintf(path, sizeof path, "%.*s/../golden/%s", (int)(end - __FILE__), __FILE__, name);
+    if (getenv("LSM_UPDATE_GOLDEN") != NULL) {
+        file = fopen(path, "wb");
+        cr_assert(file != NULL && fwrite(fresh->data, 1, fresh->size, file) == fresh->size);
+        cr_assert(fclose(file) == 0);
+    }
+    file = fopen(path, "rb");
+    cr_assert(file != NULL, "%s is missing", path);
+    assert_ok(buf_reserve(out, 2 * fresh->size));
+    got = fread(out->data, 1, out->capacity, file);
+    out->size = got;
+    (void)fclose(file);
+}
+
+// The format is on people's disks: it changes only together with its version.
+Test(manifest_file, bytes_are_those_of_the_golden_file)
+{
+    lsm_buf fresh = {.data = NULL};
+    lsm_buf golden = {.data = NULL};
+
+    make_file(&fresh);
+    read_golden("manifest_v1", &fresh, &golden);
+    cr_assert(slice_equal(slice_of_buf(&fresh), slice_of_buf(&golden)));
+    lsm_buf_free(&fresh);
+    lsm_buf_free(&golden);
+}
+
+Test(manifest_file, the_golden_file_reads_back)
+{
+    lsm_buf fresh = {.data = NULL};
+    lsm_buf golden = {.data = NULL};
+    lsm_buf again = {.data = NULL};
+    struct manifest_frame frame;
+    struct file_header header;
+    uint64_t offset = FILE_HEADER_SIZE;
+
+    make_file(&fresh);
+    read_golden("manifest_v1", &fresh, &golden);
+    assert_ok(file_header_decode(slice_of_buf(&golden), FILE_KIND_MANIFEST, "golden", &header));
+    cr_assert(eq(u64, header.number, 7));
+    for (uint64_t number = 41; number <= 42; number++) {
+        struct edit edit;
+
+        cr_assert(manifest_frame_at(slice_of_buf(&golden), &header.file_uuid, offset, &frame));
+        cr_assert(eq(u64, frame.number, number));
+        assert_ok(edit_decode(frame.edit, &edit));
+        buf_clear(&again);
+        assert_ok(edit_encode(&edit, &again)); // nothing is lost on the way
+        cr_assert(slice_equal(frame.edit, slice_of_buf(&again)));
+        edit_release(&edit);
+        offset += frame.size;
+    }
+    cr_assert(eq(u64, offset, golden.size));
+    lsm_buf_free(&fresh);
+    lsm_buf_free(&golden);
+    lsm_buf_free(&again);
+}
+
+Test(manifest_file, a_frame_verifies_in_its_place_only)
+{
+    struct manifest_frame frame;
+    struct uuid other = file_uuid;
+    lsm_buf bytes = {.data = NULL};
+    size_t moved;
+
+    make_file(&bytes);
+    cr_assert(manifest_frame_at(slice_of_buf(&bytes), &file_uuid, FILE_HEADER_SIZE, &frame));
+    other.bytes[15]++;
+    cr_assert(not(manifest_frame_at(slice_of_buf(&bytes), &other, FILE_HEADER_SIZE, &frame)));
+    cr_assert(not(manifest_frame_at(slice_of_buf(&bytes), &file_uuid, UINT64_MAX, &frame)));
+    cr_assert(not(manifest_frame_at(slice_of_buf(&bytes), &file_uuid, bytes.size, &frame)));
+
+    // The same frame once more behind the others.
+    moved = bytes.size;
+    cr_assert(manifest_frame_at(slice_of_buf(&bytes), &file_uuid, FILE_HEADER_SIZE, &frame));
+    assert_ok(buf_reserve(&bytes, moved + frame.size));
+    assert_ok(buf_append(&bytes, (uint8_t *)bytes.data + FILE_HEADER_SIZE, frame.size));
+    cr_assert(not(manifest_frame_at(slice_of_buf(&bytes), &file_uuid, moved, &frame)));
+    lsm_buf_free(&bytes);
+}
+
+Test(manifest_file, a_search_finds_the_next_frame_that_verifies)
+{
+    struct manifest_frame first, second, found;
+    lsm_buf bytes = {.data = NULL};
+
+    make_file(&bytes);
+    cr_assert(manifest_frame_at(slice_of_buf(&bytes), &file_uuid, FILE_HEADER_SIZE, &first));
+    cr_assert(manifest_frame_at(slice_of_buf(&bytes), &file_uuid, FILE_HEADER_SIZE + first.size,
+                                &second));
+    cr_assert(manifest_frame_search(slice_of_buf(&bytes), &file_uuid, 0, &found));
+    cr_assert(eq(u64, found.offset, first.offset));
+    cr_assert(manifest_frame_search(slice_of_buf(&bytes), &file_uuid, first.offset + 1, &found));
+    cr_assert(eq(u64, found.offset, second.offset));
+    cr_assert(
+        not(manifest_frame_search(slice_of_buf(&bytes), &file_uuid, second.offset + 1, &found)));
+    lsm_buf_free(&bytes);
+}
+
+Test(manifest_file, zeroes_are_no_frame)
+{
+    static const uint8_t zeroes[4096];
+    struct manifest_frame frame;
+
+    cr_assert(not(manifest_frame_search(slice_make(zeroes, sizeof zeroes), &file_uuid, 0, &frame)));
+}
