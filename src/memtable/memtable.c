@@ -178,6 +178,7 @@ static struct skiplist *list_add(struct memtable *mem, uint32_t keyspace)
     const struct directory_key key = directory_key_of(keyspace);
     const lsm_slice bytes = slice_make(key.bytes, sizeof key.bytes);
     struct skiplist *list = skiplist_new(&mem->arena, keyspace, mem->height_max);
+    struct skiplist_node *node;
     const struct entry entry = {
         .kind = ENTRY_VALUE,
         .head = slice_head(bytes),
@@ -186,7 +187,8 @@ static struct skiplist *list_add(struct memtable *mem, uint32_t keyspace)
     };
 
     assert(list != NULL); // reserved by the caller
-    (void)skiplist_insert(mem->directory, &mem->arena, &entry, NULL, HEIGHT_MAX);
+    node = skiplist_node_new(mem->directory, &mem->arena, &entry, HEIGHT_MAX);
+    skiplist_insert(mem->directory, node, NULL);
     return list;
 }
 
@@ -288,53 +290,54 @@ void memtable_insert(struct memtable *mem, const struct entry *entry, uint64_t h
     struct skiplist_node *node;
 
     if (mem->buckets != NULL)
-        link = index_find(mem, entry->keyspace, entry->key, hash, &older);
-    node = skiplist_insert(list, &mem->arena, entry, older, mem->spare_links + 1);
+        __builtin_prefetch(&mem->buckets[hash & mem->bucket_mask]); // comes during the copy
+    node = skiplist_node_new(list, &mem->arena, entry, mem->spare_links + 1);
     mem->spare_links -= node->height - 1u;
+    if (mem->buckets != NULL)
+        link = index_find(mem, entry->keyspace, entry->key, hash, &older);
+    skiplist_insert(list, node, older);
     if (mem->buckets != NULL)
         index_put(mem, node, hash, link, older);
     atomic_fetch_add_explicit(&mem->count, 1, memory_order_relaxed);
 }
 
-// The node of the newest version of the key, whatever its timestamp, where the index
-// knows; NULL when the key is absent.
-static const struct skiplist_node *newest_of(const struct memtable *mem, const struct ikey *key,
-                                             uint64_t hash)
+// The version of the key at or before `key->ts`, by a descent, or NULL.
+static const struct skiplist_node *version_by_seek(const struct memtable *mem,
+                                                   const struct ikey *key)
 {
-    struct skiplist_node *node;
+    const struct skiplist *list = list_find(mem, key->keyspace);
+    const struct skiplist_node *node = list == NULL ? NULL : skiplist_seek(list, key);
 
-    (void)index_find(mem, key->keyspace, key->key, hash, &node);
-    return node;
+    return node != NULL && node_has_key(node, key->keyspace, key->key) ? node : NULL;
 }
 
-// The first version at or before `key->ts` from `node` on, a version of the key, or
-// NULL. Few versions are stepped over, many by a descent.
-static const struct skiplist_node *
-version_at(const struct memtable *mem, const struct skiplist_node *node, const struct ikey *key)
+// The same, through the index: from the newest version few are stepped over.
+static const struct skiplist_node *version_by_index(const struct memtable *mem,
+                                                    const struct ikey *key, uint64_t hash)
 {
-    for (unsigned steps = 0; node != NULL && node->ts > key->ts; steps++) {
-        if (steps == VERSION_STEPS_MAX)
-            node = skiplist_seek(list_find(mem, key->keyspace), key);
-        else
-            node = skiplist_next(node);
+    const struct skiplist_node *node;
+    struct skiplist_node *newest;
+
+    (void)index_find(mem, key->keyspace, key->key, hash, &newest);
+    if (newest == NULL || newest->ts <= key->ts)
+        return newest;
+    node = skiplist_next(newest);
+    for (unsigned steps = 0; steps < VERSION_STEPS_MAX; steps++) {
+        if (node == NULL || !node_has_key(node, key->keyspace, key->key))
+            return NULL;
+        if (node->ts <= key->ts)
+            return node;
+        node = skiplist_next(node);
     }
-    return node != NULL && node_has_key(node, key->keyspace, key->key) ? node : NULL;
+    return version_by_seek(mem, key);
 }
 
 bool memtable_get(const struct memtable *mem, const struct ikey *key, uint64_t hash,
                   struct entry *out)
 {
-    const struct skiplist_node *node = NULL;
+    const struct skiplist_node *node =
+        mem->buckets != NULL ? version_by_index(mem, key, hash) : version_by_seek(mem, key);
 
-    if (mem->buckets != NULL) {
-        node = newest_of(mem, key, hash);
-    } else {
-        const struct skiplist *list = list_find(mem, key->keyspace);
-
-        if (list != NULL)
-            node = skiplist_seek(list, key);
-    }
-    node = version_at(mem, node, key);
     if (node == NULL)
         return false;
     *out = skiplist_node_entry(node);

@@ -176,14 +176,17 @@ static unsigned draw_height(struct skiplist *list, size_t links_max)
     return height > links_max ? (unsigned)links_max : height;
 }
 
-static struct skiplist_node *node_new(struct arena *arena, const struct entry *entry,
-                                      unsigned height)
+struct skiplist_node *skiplist_node_new(struct skiplist *list, struct arena *arena,
+                                        const struct entry *entry, size_t links_max)
 {
+    const unsigned height = draw_height(list, links_max);
     struct skiplist_node *node =
         arena_alloc(arena, node_size(height, entry->key.size + entry->value.size));
     uint8_t *at;
 
     assert(node != NULL); // reserved by the caller
+    assert(entry->keyspace == list->keyspace && links_max >= 1);
+    assert(entry->head == slice_head(entry->key));
     assert(entry->key.size <= UINT16_MAX && entry->value.size <= UINT32_MAX);
     node->ts = entry->ts;
     node->keyspace = entry->keyspace;
@@ -276,20 +279,13 @@ static void link_by_splice(struct skiplist *list, struct skiplist_node *node)
         list->before[level] = node;
 }
 
-struct skiplist_node *skiplist_insert(struct skiplist *list, struct arena *arena,
-                                      const struct entry *entry, struct skiplist_node *older,
-                                      size_t links_max)
+void skiplist_insert(struct skiplist *list, struct skiplist_node *node, struct skiplist_node *older)
 {
-    struct skiplist_node *node = node_new(arena, entry, draw_height(list, links_max));
-
-    assert(entry->keyspace == list->keyspace && links_max >= 1);
-    assert(entry->head == slice_head(entry->key));
-    assert(older == NULL || older->ts < entry->ts);
+    assert(older == NULL || older->ts < node->ts);
     if (older != NULL && node->height == 1)
         link_before(list, node, older);
     else
         link_by_splice(list, node);
-    return node;
 }
 
 const struct skiplist_node *skiplist_first(const struct skiplist *list)

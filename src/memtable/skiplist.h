@@ -62,13 +62,15 @@ struct skiplist *skiplist_new(struct arena *arena, uint32_t keyspace, unsigned h
 // How many bytes of the arena skiplist_new() takes, at most.
 size_t skiplist_size(unsigned height_max);
 
-// Copies `entry` in with a tower of at most `links_max` links (at least 1). `older` is
-// the newest version of its key in the list where the caller knows it, or NULL; the
-// entry is newer than all versions of its key. The arena has room for
-// skiplist_node_size() bytes. Inserting thread only.
-struct skiplist_node *skiplist_insert(struct skiplist *list, struct arena *arena,
-                                      const struct entry *entry, struct skiplist_node *older,
-                                      size_t links_max);
+// A node for `entry`, copied, with a tower of at most `links_max` links (at least 1). The
+// arena has room for skiplist_node_size() bytes. Inserting thread only.
+struct skiplist_node *skiplist_node_new(struct skiplist *list, struct arena *arena,
+                                        const struct entry *entry, size_t links_max);
+
+// Puts the node in. It is newer than all versions of its key in the list; `older` is the
+// newest of them where the caller knows it, or NULL. Inserting thread only.
+void skiplist_insert(struct skiplist *list, struct skiplist_node *node,
+                     struct skiplist_node *older);
 
 // Bytes of a node with one link for `entry_bytes` bytes of key and value, at most;
 // each further link takes sizeof(skiplist_link).
