@@ -41,15 +41,17 @@ struct memtable {
     skiplist_link *buckets; // NULL: no index
     size_t bucket_mask;
     unsigned height_max;
+    struct skiplist *directory;
 
     atomic_uint refs;
-    atomic_size_t count; // relaxed
+
+    uint8_t apart[64]; // an insert does not take the cache line above from readers
 
     // The inserting thread's; readers reach into the arena through links.
     struct arena arena;
-    struct skiplist *directory;
     struct skiplist *recent; // the list of the last insert, or NULL
     size_t spare_links;      // granted to towers by the last reservation, not used yet
+    atomic_size_t count;     // relaxed; read by any thread
 };
 
 static size_t bucket_count_for(size_t size)
