@@ -81,6 +81,8 @@ static uint64_t target_head(const struct ikey *target, size_t from)
     uint8_t start[BLOCK_KEYSPACE_SIZE + HEAD_SIZE] = {0};
     uint64_t head = slice_head(target->key);
 
+    if (from == BLOCK_KEYSPACE_SIZE + target->key.size)
+        return 0; // nothing is left; an empty key may lie nowhere
     if (from >= BLOCK_KEYSPACE_SIZE)
         return slice_head(slice_from(target->key, from - BLOCK_KEYSPACE_SIZE));
     for (size_t i = 0; i < BLOCK_KEYSPACE_SIZE; i++)

@@ -473,6 +473,29 @@ Test(table, reading_in_order_reads_ahead)
     entry_array_release(&a);
 }
 
+// The empty key, which no entry has, is where a keyspace starts.
+Test(table, seeking_the_empty_key_finds_the_start_of_a_keyspace)
+{
+    struct entry_array a = some_entries(10, 300);
+    struct table *table = make_table(&f, 1, &plain, &a);
+    struct iter *it;
+
+    MUST(table_iter_new(table, &(struct table_iter_options){.fill_cache = true}, &it));
+    for (size_t i = 0; i < a.count; i++) {
+        struct ikey start = {.keyspace = a.items[i].keyspace, .ts = TS_MAX};
+
+        if (i > 0 && a.items[i - 1].keyspace == a.items[i].keyspace)
+            continue;
+        MUST(iter_seek(it, &start));
+        check_position(it, &a, i);
+        MUST(iter_seek_for_prev(it, &start));
+        check_position(it, &a, i - 1);
+    }
+    iter_close(it);
+    table_unref(table);
+    entry_array_release(&a);
+}
+
 #define MANY 12
 
 // More indexes and filters than three quarters of the budget: they come and go,
