@@ -85,8 +85,7 @@ static uint64_t target_head(const struct ikey *target, size_t from)
         return 0; // nothing is left; an empty key may lie nowhere
     if (from >= BLOCK_KEYSPACE_SIZE)
         return slice_head(slice_from(target->key, from - BLOCK_KEYSPACE_SIZE));
-    for (size_t i = 0; i < BLOCK_KEYSPACE_SIZE; i++)
-        start[i] = (uint8_t)(target->keyspace >> (24 - 8 * i));
+    block_put_keyspace(start, target->keyspace);
     for (size_t i = 0; i < HEAD_SIZE; i++)
         start[BLOCK_KEYSPACE_SIZE + i] = (uint8_t)(head >> (56 - 8 * i));
     return slice_head(slice_make(start + from, HEAD_SIZE));
@@ -100,8 +99,7 @@ static int compare_prefix(const struct block_view *view, const struct ikey *targ
     size_t common;
     int order;
 
-    for (size_t i = 0; i < BLOCK_KEYSPACE_SIZE; i++)
-        keyspace[i] = (uint8_t)(target->keyspace >> (24 - 8 * i));
+    block_put_keyspace(keyspace, target->keyspace);
     if (view->prefix_size <= BLOCK_KEYSPACE_SIZE)
         return memcmp(keyspace, view->prefix, view->prefix_size);
     order = memcmp(keyspace, view->prefix, BLOCK_KEYSPACE_SIZE);

@@ -124,6 +124,13 @@ static inline void block_key_complete(const struct block_view *view, const struc
 // BLOCK_KEY_ROOM_MAX bytes, and its slices borrow from there and from the block.
 struct entry block_assemble(const struct block_view *view, uint32_t i, uint8_t *key);
 
+// Writes what a full key of `keyspace` starts with.
+static inline void block_put_keyspace(uint8_t *to, uint32_t keyspace)
+{
+    for (size_t i = 0; i < BLOCK_KEYSPACE_SIZE; i++)
+        to[i] = (uint8_t)(keyspace >> (24 - 8 * i));
+}
+
 // The keyspace of a full key.
 static inline uint32_t block_keyspace_of(const uint8_t *key)
 {

@@ -50,24 +50,30 @@ static lsm_status reserve(struct block_builder *b, size_t bytes)
     return buf_reserve(&b->bytes, b->bytes.size + bytes);
 }
 
+static size_t common_size(const uint8_t *a, const uint8_t *b, size_t limit)
+{
+    size_t n = 0;
+
+    while (n < limit && a[n] == b[n])
+        n++;
+    return n;
+}
+
 // How many bytes at the start of the block's prefix `entry` shares.
 static size_t shared_prefix(const struct block_builder *b, const struct entry *entry)
 {
     const uint8_t *prefix = b->bytes.data;
-    const uint8_t *key = entry->key.data;
-    size_t limit = BLOCK_KEYSPACE_SIZE + entry->key.size;
-    size_t n = 0;
+    uint8_t keyspace[BLOCK_KEYSPACE_SIZE];
+    size_t size = b->shape.prefix_size;
 
-    if (b->shape.prefix_size < limit)
-        limit = b->shape.prefix_size;
-    while (n < limit && n < BLOCK_KEYSPACE_SIZE &&
-           prefix[n] == (uint8_t)(entry->keyspace >> (24 - 8 * n)))
-        n++;
-    if (n < BLOCK_KEYSPACE_SIZE)
-        return n;
-    while (n < limit && prefix[n] == key[n - BLOCK_KEYSPACE_SIZE])
-        n++;
-    return n;
+    block_put_keyspace(keyspace, entry->keyspace);
+    if (size <= BLOCK_KEYSPACE_SIZE || memcmp(prefix, keyspace, BLOCK_KEYSPACE_SIZE) != 0)
+        return common_size(prefix, keyspace,
+                           size < BLOCK_KEYSPACE_SIZE ? size : BLOCK_KEYSPACE_SIZE);
+    size -= BLOCK_KEYSPACE_SIZE;
+    if (entry->key.size < size)
+        size = entry->key.size;
+    return BLOCK_KEYSPACE_SIZE + common_size(prefix + BLOCK_KEYSPACE_SIZE, entry->key.data, size);
 }
 
 // The shape with one more entry. A later, shorter prefix leaves less padding in
@@ -100,8 +106,7 @@ lsm_status block_builder_add(struct block_builder *b, const struct entry *entry)
 
     TRY(reserve(b, key_size + entry->value.size));
     key = (uint8_t *)b->bytes.data + b->bytes.size;
-    for (size_t i = 0; i < BLOCK_KEYSPACE_SIZE; i++)
-        key[i] = (uint8_t)(entry->keyspace >> (24 - 8 * i));
+    block_put_keyspace(key, entry->keyspace);
     memcpy(key + BLOCK_KEYSPACE_SIZE, entry->key.data, entry->key.size);
     if (entry->value.size > 0)
         memcpy(key + key_size, entry->value.data, entry->value.size);
