@@ -393,8 +393,8 @@ lsm_status table_builder_finish(struct table_builder *b, struct table_meta **out
     return LSM_OK;
 }
 
-// A file that was begun and not finished. Poison keeps every file, this one too:
-// the next open removes it as an orphan.
+// A file that was begun and not finished: how its close ends no longer matters.
+// Poison keeps every file, this one too; the next open removes it as an orphan.
 static void discard_file(struct table_builder *b)
 {
     file_close_quietly(b->output.file);
