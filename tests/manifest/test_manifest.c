@@ -191,34 +191,72 @@ Test(manifest, removed_tables_and_dropped_segments_are_unlinked_once_unused)
     cr_assert(not(is_there("000002.vlog")));
 }
 
+Test(manifest, a_moved_table_keeps_its_file)
+{
+    play(5);
+    touch("000103.sst");
+    version_unref(life.version);
+    assert_ok(version_new(&life.stores.bin, &life.version));
+    reclaim();
+    cr_assert(is_there("000103.sst"));
+}
+
 // --- fresh manifests ---
+
+// Applies `count` edits of a few hundred bytes which replace each other's table.
+static void replace_table(uint64_t count)
+{
+    static uint64_t id = 1000;
+    char key[300];
+
+    memset(key, 'k', sizeof key - 1);
+    key[sizeof key - 1] = '\0';
+    for (uint64_t i = 0; i < count; i++) {
+        struct edit edit;
+
+        edit_init(&edit);
+        if (id > 1000)
+            assert_ok(edit_remove_table(&edit, 3, id - 1));
+        edit_add_spec(&edit, &(struct table_spec){id++, 3, key, key, 1, 2, 0, 0, 0, 0, 0});
+        assert_ok(life_apply(&life, &edit));
+        edit_release(&edit);
+    }
+}
 
 Test(manifest, a_manifest_that_has_outgrown_its_content_is_rewritten)
 {
     struct filename first = manifest_name();
-    uint64_t number = 0;
-    char from[300];
+    uint64_t size;
 
-    memset(from, 'k', sizeof from - 1);
-    from[sizeof from - 1] = '\0';
-    for (uint64_t i = 0; i < 4000; i++) {
-        struct edit edit;
-
-        edit_init(&edit);
-        if (i > 0)
-            assert_ok(edit_remove_table(&edit, 3, 1000 + i - 1));
-        edit_add_spec(&edit, &(struct table_spec){1000 + i, 3, from, from, 1, 2, 0, 0, 0, 0, 0});
-        assert_ok(life_apply(&life, &edit));
-        edit_release(&edit);
-    }
+    replace_table(1500);
+    cr_assert(is_there(first.text)); // below 1 MiB
+    replace_table(500);
     reclaim();
     cr_assert(not(is_there(first.text)));
-    number = state()->manifest_number;
-    cr_assert(is_there(filename_of(FILENAME_MANIFEST, number).text));
-    cr_assert(eq(u64, manifest_edit_number(life.manifest), 4001));
+    assert_ok(file_stat(life.stores.dir, manifest_name().text, &size));
+    cr_assert(lt(u64, size, 1 << 20));
     reopen();
-    cr_assert(eq(u64, manifest_edit_number(life.manifest), 4001));
+    cr_assert(eq(u64, manifest_edit_number(life.manifest), 2001));
     cr_assert(eq(u64, version_table_count(life.version), 1));
+}
+
+// No room for a whole manifest may still be room for an edit.
+Test(manifest, an_outgrown_manifest_goes_on_while_it_cannot_be_rewritten)
+{
+    struct sim_fault fault = {
+        .ops = SIM_OP_OPEN, .name_part = "MANIFEST", .at = 1, .for_ever = true, .status = LSM_BUSY};
+    uint64_t number = state()->manifest_number;
+
+    sim_set_fault(sim, &fault);
+    replace_table(2000);
+    cr_assert(gt(u64, sim_fault_hits(sim), 0));
+    cr_assert(eq(u64, state()->manifest_number, number));
+    cr_assert(not(manifest_is_undecided(life.manifest)));
+    sim_set_fault(sim, NULL);
+    replace_table(1);
+    cr_assert(gt(u64, state()->manifest_number, number));
+    reopen();
+    cr_assert(eq(u64, manifest_edit_number(life.manifest), 2002));
 }
 
 Test(manifest, nothing_is_appended_to_a_clean_manifest)
@@ -464,6 +502,35 @@ Test(manifest, a_tail_cut_anywhere_leaves_the_whole_edits_before_it)
     lsm_buf_free(&found);
 }
 
+Test(manifest, a_gap_in_the_numbers_is_damage)
+{
+    lsm_buf found = {.data = NULL};
+    lsm_buf frame = {.data = NULL};
+    struct filename name = manifest_name();
+    struct edit edit;
+    struct file *file;
+    bool is_clean;
+
+    for (uint64_t number = 2; number <= 4; number += 2) { // 2 follows, 4 does not
+        uint64_t size;
+        struct file_header current;
+
+        assert_ok(current_read(life.stores.dir, &current));
+        assert_ok(file_open(life.stores.dir, name.text, FILE_WRITE, &file));
+        assert_ok(file_size(file, &size));
+        edit_init(&edit);
+        edit.number = number;
+        edit.last_ts = number;
+        buf_clear(&frame);
+        assert_ok(manifest_frame_encode(&edit, &current.file_uuid, size, &frame));
+        assert_ok(file_write_one(file, size, slice_of_buf(&frame)));
+        assert_ok(file_close(file));
+        assert_status(disk_signature(sim, &found, &is_clean), number == 2 ? LSM_OK : LSM_CORRUPT);
+    }
+    lsm_buf_free(&frame);
+    lsm_buf_free(&found);
+}
+
 Test(manifest, a_manifest_of_another_database_is_refused)
 {
     struct manifest_state read;
@@ -563,74 +630,77 @@ static void write_header(const char *name, enum file_kind kind, uint64_t number,
     write_file(name, bytes, sizeof bytes);
 }
 
+// What a crash and other people may have left beside the files that are in use.
+static void leave_files(void)
+{
+    static const uint8_t zeroes[300];
+
+    write_header("000103.sst", FILE_KIND_TABLE, 103, true); // in use
+    write_header("000104.sst", FILE_KIND_TABLE, 104, true);
+    write_header("000001.vlog", FILE_KIND_LOG, 1, true); // pointed to
+    write_header("000005.vlog", FILE_KIND_LOG, 5, true); // log
+    write_header("000009.vlog", FILE_KIND_LOG, 9, true); // named by the caller
+
+    write_header("000070.sst", FILE_KIND_TABLE, 70, false); // of another database
+    write_file("000053.sst", "not ours at all", 15);
+    write_file("000071.vlog", zeroes, 10); // an id that was never given out
+    write_file("notes.txt", "x", 1);
+    write_file("54.sst", "", 0);                              // not a name of ours
+    write_header("000055.sst", FILE_KIND_TABLE, 99, true);    // a copy
+    write_header("000056.sst", FILE_KIND_MANIFEST, 56, true); // of another kind
+
+    write_header("000050.sst", FILE_KIND_TABLE, 50, true); // orphans
+    write_file("000051.sst", "", 0);
+    write_file("000052.sst", zeroes, sizeof zeroes);
+    write_file("000057.sst", "lsmkv\r\n\x1a torn", 13);
+    write_header("000003.vlog", FILE_KIND_LOG, 3, true);
+    write_header("000004.vlog", FILE_KIND_LOG, 4, true);
+    write_header("MANIFEST-000060", FILE_KIND_MANIFEST, 60, true);
+}
+
+// Opens it as recovery does that found the log to end before segment 3, of which the
+// version read still thinks that it is log.
+static void open_with_log(uint32_t id)
+{
+    struct manifest_state read;
+
+    assert_ok(manifest_read(&life.stores.tables, &life.stores.segments, &read, &life.version));
+    cr_assert(version_find_segment(life.version, 3) != NULL);
+    cr_assert(eq(sz, read.chain_count, 1));
+    read.chain[0] = link_of(id, 0);
+    read.replay = (struct log_position){.segment = id, .offset = 128};
+    assert_ok(manifest_start(&life.stores.tables, &life.stores.segments, &life.stores.poison, NULL,
+                             &read, life.version, &life.manifest));
+    manifest_state_release(&read);
+}
+
 Test(manifest, orphans_are_removed_and_nothing_else)
 {
-    static const char *const removed_names[] = {"000050.sst",  "000051.sst",  "000052.sst",
-                                                "000002.vlog", "000004.vlog", "MANIFEST-000060",
-                                                "CURRENT.new"};
-    static const char *const kept_names[] = {
-        "000103.sst", "000104.sst", "000001.vlog", "000005.vlog", "000009.vlog",
-        "000070.sst", "000053.sst", "000071.vlog", "notes.txt",   "54.sst",
-        "000055.sst", "CURRENT",    "000056.sst"};
-    static const uint8_t zeroes[300];
+    static const char *const gone[] = {"000050.sst",  "000051.sst",      "000052.sst",
+                                       "000057.sst",  "000003.vlog",     "000004.vlog",
+                                       "CURRENT.new", "MANIFEST-000060", "MANIFEST-000001"};
+    static const char *const kept[] = {"000103.sst",  "000104.sst", "000001.vlog", "000005.vlog",
+                                       "000009.vlog", "000070.sst", "000053.sst",  "000071.vlog",
+                                       "notes.txt",   "54.sst",     "000055.sst",  "000056.sst",
+                                       "CURRENT"};
     uint32_t keep = 9;
     size_t removed = 0;
 
     play(4);
     life_close(&life);
-    {
-        // Opened with what a crash and other people have left.
-        struct manifest_state read;
-
-        stores_open(&life.stores, sim);
-        write_header("000103.sst", FILE_KIND_TABLE, 103, true);
-        write_header("000104.sst", FILE_KIND_TABLE, 104, true);
-        write_header("000001.vlog", FILE_KIND_LOG, 1, true);    // pointed to
-        write_header("000005.vlog", FILE_KIND_LOG, 5, true);    // log
-        write_header("000009.vlog", FILE_KIND_LOG, 9, true);    // named by the caller
-        write_header("000070.sst", FILE_KIND_TABLE, 70, false); // of another database
-        write_file("000053.sst", "not ours at all", 15);
-        write_file("000071.vlog", zeroes, 10); // an id that was never given out
-        write_file("notes.txt", "x", 1);
-        write_file("54.sst", "", 0);                              // not a name of ours
-        write_header("000055.sst", FILE_KIND_TABLE, 99, true);    // a copy
-        write_header("000056.sst", FILE_KIND_MANIFEST, 56, true); // of another kind
-        write_header("000050.sst", FILE_KIND_TABLE, 50, true);
-        write_file("000051.sst", "", 0);
-        write_file("000052.sst", zeroes, sizeof zeroes);
-        write_header("000002.vlog", FILE_KIND_LOG, 2, true);
-        write_header("000004.vlog", FILE_KIND_LOG, 4, true);
-        write_header("MANIFEST-000060", FILE_KIND_MANIFEST, 60, true);
-        write_header("CURRENT.new", FILE_KIND_CURRENT, 61, true);
-        assert_ok(manifest_read(&life.stores.tables, &life.stores.segments, &read, &life.version));
-        // Recovery makes 5 the log; 4 was behind its end, and 2 has no reference left.
-        mem_free(read.chain);
-        read.chain = mem_alloc(sizeof *read.chain);
-        read.chain[0] = link_of(5, 0);
-        read.chain_count = 1;
-        read.replay = (struct log_position){.segment = 5, .offset = 128};
-        assert_ok(manifest_start(&life.stores.tables, &life.stores.segments, &life.stores.poison,
-                                 NULL, &read, life.version, &life.manifest));
-        manifest_state_release(&read);
-    }
-    // Level 1 points to segments 1 and 2: free 2.
-    struct edit edit;
-    edit_init(&edit);
-    assert_ok(edit_remove_table(&edit, 1, 104));
-    edit_add_spec(&edit, &(struct table_spec){104, 3, "l", "z", 1, 19, 2, 3, 300, 0, 0});
-    assert_ok(life_apply(&life, &edit));
-    edit_release(&edit);
+    stores_open(&life.stores, sim);
+    leave_files();
+    open_with_log(5);
+    write_header("CURRENT.new", FILE_KIND_CURRENT, 61, true); // starting replaces one
     assert_ok(manifest_remove_orphans(life.manifest, life.version, &keep, 1, &removed));
-    for (size_t i = 0; i < sizeof kept_names / sizeof *kept_names; i++)
-        cr_assert(is_there(kept_names[i]), "%s is gone", kept_names[i]);
-    for (size_t i = 0; i < sizeof removed_names / sizeof *removed_names; i++) {
-        if (strcmp(removed_names[i], "000002.vlog") == 0) {
-            cr_assert(is_there(removed_names[i])); // pointed to after all
-            continue;
-        }
-        cr_assert(not(is_there(removed_names[i])), "%s is there", removed_names[i]);
-    }
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        cr_assert(is_there(kept[i]), "%s is gone", kept[i]);
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
+        cr_assert(not(is_there(gone[i])), "%s is there", gone[i]);
+    cr_assert(eq(sz, removed, sizeof gone / sizeof *gone));
     cr_assert(is_there(filename_of(FILENAME_MANIFEST, state()->manifest_number).text));
+    assert_ok(manifest_remove_orphans(life.manifest, life.version, &keep, 1, &removed));
+    cr_assert(eq(sz, removed, 0));
 }
 
 Test(manifest, a_poisoned_database_removes_no_orphan)

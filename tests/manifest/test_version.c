@@ -344,6 +344,25 @@ Test(version, an_edit_that_drops_no_segment_says_so)
     edit_release(&edit);
 }
 
+// Recovery has found that the log ended before it: what is behind is no segment of ours.
+Test(version, a_segment_that_vanishes_from_the_log_unused_is_forgotten)
+{
+    struct segment_set *dropped;
+    struct version *next;
+    struct edit edit;
+
+    edit_init(&edit);
+    edit_set_log(&edit, 1, 3);
+    assert_ok(apply(&edit));
+    edit_init(&edit);
+    edit_set_log(&edit, 1, 2);
+    assert_ok(version_apply(version, &edit, &stores.tables, &stores.segments, &next, &dropped));
+    cr_assert(eq(sz, next->segment_count, 2));
+    cr_assert(dropped == NULL);
+    version_unref(next);
+    edit_release(&edit);
+}
+
 Test(version, a_segment_of_the_edit_keeps_its_object)
 {
     struct log_link link = link_of(1, 0);
