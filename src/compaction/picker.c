@@ -596,14 +596,21 @@ lsm_status compaction_pick(const struct picker_input *input, struct compaction *
 
 // --- picking by hand ---
 
-// The tables from the first to the last of a level that touch [from, to].
+// Whether the table may hold some of [from, to] of `keyspace`, or of all when it is 0.
+static bool table_is_touched(const struct table *table, uint32_t keyspace, const lsm_slice *from,
+                             const lsm_slice *to)
+{
+    return keyspace == 0 || table_meta_overlaps(table_meta(table), keyspace, from, to);
+}
+
+// The tables from the first to the last of a level that are touched.
 static struct span touched_span(const struct level *level, uint32_t keyspace, const lsm_slice *from,
                                 const lsm_slice *to)
 {
     struct span span = {.first = 0, .count = 0};
 
     for (size_t i = 0; i < level->count; i++) {
-        if (!table_meta_overlaps(table_meta(level->tables[i]), keyspace, from, to))
+        if (!table_is_touched(level->tables[i], keyspace, from, to))
             continue;
         if (span.count == 0)
             span.first = i;
@@ -691,7 +698,7 @@ lsm_status compaction_pick_rewrite(const struct picker_input *input, uint32_t ke
     for (size_t i = 0; last > 0 && i < level->count; i++) {
         const struct table_meta *meta = table_meta(level->tables[i]);
 
-        if (meta->id >= id_end || !table_meta_overlaps(meta, keyspace, from, to))
+        if (meta->id >= id_end || !table_is_touched(level->tables[i], keyspace, from, to))
             continue;
         if (meta->tombstone_count == 0 && !has_droppable(input, level->tables[i]) &&
             (meta->expiry_min == 0 || meta->expiry_min > input->oldest_wall))

@@ -64,7 +64,6 @@ static lsm_status start_table(struct table_output *output)
     struct engine *engine = output->engine;
 
     output->id = manifest_next_file_id(engine->manifest);
-    output->edit->next_file_id = output->id + 1;
     return table_builder_new(engine->dir, output->id, &engine->tables->db_uuid, engine->poison,
                              &output->options, &output->builder);
 }

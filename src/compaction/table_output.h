@@ -11,7 +11,7 @@ struct table_options table_options_of_level(const struct engine_options *options
 
 struct table_output {
     struct engine *engine;
-    struct edit *edit; // receives each finished table, and the file numbers used
+    struct edit *edit; // receives each finished table
     unsigned level;
     struct table_options options;
     struct table_builder *builder; // NULL between tables
