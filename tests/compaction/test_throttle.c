@@ -1,0 +1,166 @@
+// test_throttle.c -- back-pressure.
+
+#include "compaction/throttle.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include "compaction/flush.h"
+#include "support/engine_fixture.h"
+
+#define assert_ok(expression) cr_assert(eq(int, (expression), LSM_OK), "%s", lsm_errmsg())
+
+static struct engine_fixture f;
+static struct throttle *throttle;
+
+static void setup_with(struct throttle_options options)
+{
+    engine_fixture_init(&f, 1);
+    assert_ok(throttle_new(&f.engine, &options, &throttle));
+}
+
+static void teardown(void)
+{
+    throttle_free(throttle);
+    engine_fixture_release(&f);
+}
+
+// Nanoseconds for a KiB as things are now; UINT64_MAX when stopped.
+static uint64_t delay_now(enum stall_cause *cause)
+{
+    bool is_stopped;
+    uint64_t delay_ns;
+
+    throttle_update(throttle);
+    delay_ns = throttle_delay_ns(throttle, 1024, cause, &is_stopped);
+    return is_stopped ? UINT64_MAX : delay_ns;
+}
+
+static void add_level0_table(void)
+{
+    for (unsigned i = 0; i < 20; i++)
+        engine_put(&f, i, 50);
+    engine_flush(&f);
+}
+
+Test(throttle, without_debt_a_write_waits_for_nothing)
+{
+    enum stall_cause cause;
+
+    setup_with((struct throttle_options){.memtable_bytes_max = 1 << 20,
+                                         .level0_slowdown = 4,
+                                         .level0_stop = 8,
+                                         .debt_slowdown = 1 << 20,
+                                         .debt_stop = 1 << 22});
+    cr_assert(eq(u64, delay_now(&cause), 0));
+    cr_assert(eq(int, (int)cause, STALL_NONE));
+    add_level0_table();
+    cr_assert(eq(u64, delay_now(&cause), 0));
+    teardown();
+}
+
+Test(throttle, the_delay_grows_with_level_0_until_writers_stop)
+{
+    enum stall_cause cause;
+    uint64_t before = 0;
+
+    setup_with((struct throttle_options){.level0_slowdown = 2, .level0_stop = 8});
+    for (unsigned count = 1; count <= 8; count++) {
+        uint64_t delay_ns;
+
+        add_level0_table();
+        delay_ns = delay_now(&cause);
+        if (count <= 2)
+            cr_assert(eq(u64, delay_ns, 0));
+        else
+            cr_assert(gt(u64, delay_ns, before));
+        cr_assert(eq(int, (int)cause, count <= 2 ? STALL_NONE : STALL_LEVEL0));
+        before = delay_ns;
+    }
+    cr_assert(eq(u64, before, UINT64_MAX));
+    cr_assert(eq(int, (int)throttle_cause(throttle), STALL_LEVEL0));
+    cr_assert(eq(u64, atomic_load(&throttle_stats(throttle)->delay_count[STALL_LEVEL0]), 5));
+    cr_assert(eq(u64, atomic_load(&throttle_stats(throttle)->stop_count[STALL_LEVEL0]), 1));
+    cr_assert(gt(u64, atomic_load(&throttle_stats(throttle)->delay_ns[STALL_LEVEL0]), 0));
+    teardown();
+}
+
+Test(throttle, memtables_that_wait_for_a_flush_are_counted)
+{
+    enum stall_cause cause;
+
+    setup_with((struct throttle_options){.memtable_bytes_max = 1});
+    cr_assert(eq(u64, delay_now(&cause), 0));
+    engine_put(&f, 1, 10);
+    cr_assert(eq(u64, delay_now(&cause), 0)); // the active one is not waiting
+    engine_rotate(&f);
+    cr_assert(eq(u64, delay_now(&cause), UINT64_MAX));
+    cr_assert(eq(int, (int)cause, STALL_MEMTABLE));
+    assert_ok(flush_run(&f.engine));
+    cr_assert(eq(u64, delay_now(&cause), 0));
+    teardown();
+}
+
+Test(throttle, the_debt_of_the_levels_is_counted)
+{
+    enum stall_cause cause;
+
+    setup_with((struct throttle_options){.debt_slowdown = 1, .debt_stop = 1 << 20});
+    add_level0_table();
+    add_level0_table();
+    cr_assert(eq(u64, delay_now(&cause), 0));
+    add_level0_table(); // the trigger
+    (void)delay_now(&cause);
+    cr_assert(eq(int, (int)cause, STALL_DEBT));
+    teardown();
+}
+
+Test(throttle, the_unflushed_log_is_counted)
+{
+    enum stall_cause cause;
+
+    setup_with((struct throttle_options){.log_slowdown = 4096, .log_stop = 40960});
+    while (delay_now(&cause) == 0)
+        engine_put(&f, 1, 90);
+    cr_assert(eq(int, (int)cause, STALL_LOG));
+    cr_assert(gt(u64, log_bytes_since(f.engine.log, f.model->marks[0].start), 4096));
+    engine_flush(&f);
+    cr_assert(eq(u64, delay_now(&cause), 0));
+    teardown();
+}
+
+Test(throttle, the_strongest_cause_decides)
+{
+    enum stall_cause cause;
+
+    setup_with((struct throttle_options){.memtable_bytes_max = 1 << 30,
+                                         .level0_slowdown = 1,
+                                         .level0_stop = 1000,
+                                         .debt_slowdown = 1,
+                                         .debt_stop = 2});
+    for (unsigned i = 0; i < 3; i++)
+        add_level0_table();
+    cr_assert(eq(u64, delay_now(&cause), UINT64_MAX));
+    cr_assert(eq(int, (int)cause, STALL_DEBT));
+    teardown();
+}
+
+Test(throttle, one_call_never_waits_longer_than_a_second)
+{
+    enum stall_cause cause;
+    bool is_stopped;
+
+    setup_with((struct throttle_options){.level0_slowdown = 1, .level0_stop = 3});
+    add_level0_table();
+    add_level0_table();
+    throttle_update(throttle);
+    cr_assert(eq(u64, throttle_delay_ns(throttle, UINT64_MAX, &cause, &is_stopped), 1000000000));
+    cr_assert(not(is_stopped));
+    teardown();
+}
+
+Test(throttle, every_cause_has_a_name)
+{
+    for (int i = 0; i < STALL_CAUSE_COUNT; i++)
+        cr_assert(ne(str, (char *)stall_cause_name((enum stall_cause)i), "unknown"));
+}
