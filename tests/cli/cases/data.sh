@@ -1,0 +1,33 @@
+# One key, binary-safe both ways.
+t put db ada 1815
+t get db ada
+t get db ada --json
+t get db nobody
+t put db 'tab\there' 'line\nbreak \x00\xff \\ end'
+t get db 'tab\there'
+t get db 'tab\there' --hex
+t get db 746162096865 --hex
+t get db 7461620968657265 --hex
+t get db 'tab\there' --json
+t put db --hex 00ff 6869
+t get db '\x00\xff'
+printf 'a\000b\n' >bytes
+t put db raw --from-file bytes
+t get db raw
+"$lsmctl" get db raw --raw | cmp - bytes && echo "raw bytes are the same"
+"$lsmctl" put db large --from-file "$lsmctl" && "$lsmctl" get db large --raw | cmp - "$lsmctl" &&
+    echo "a large value is the same"
+t put db empty ''
+t get db empty
+t put db ada 1852 --if-absent
+t get db ada
+t del db ada
+t get db ada
+t del db ada
+t put db grüße 'ümläut'
+t get db grüße
+t put db gone soon --ttl 1000000
+t get db gone
+t put -k other db ada 1
+t get -k other db ada
+t get -k nowhere db ada

@@ -1,0 +1,37 @@
+# Looking into a database, at rest and after a compaction.
+printf 'a\t1\nb\t2\n' | "$lsmctl" load db -q
+"$lsmctl" put db large "$(head -c 3000 /dev/zero | tr '\0' x)"
+"$lsmctl" put -k files db path owner
+t_masked info db
+t levels db
+t_masked verify db
+t_masked find db a
+t_masked find db large
+t find db nothing
+t find db a -k nowhere
+"$lsmctl" compact db -q
+t_masked info db
+t_masked info db --json
+t_masked levels db
+t_masked levels db --json
+t_masked segments db
+t_masked keyspaces db
+t_masked keyspaces db --json
+t_masked find db a
+t_masked find db large --json
+t_masked manifest db
+t_masked inspect db/CURRENT
+for file in db/*.vlog; do
+    "$lsmctl" inspect "$file" >inspected || echo "inspect $file failed"
+    grep -q commit inspected && echo "a segment with commits"
+done
+for file in db/*.sst; do
+    "$lsmctl" inspect "$file" | grep '^entries'
+done
+t_masked verify db
+t_masked verify db --json
+"$lsmctl" stats db | grep -c . >lines && echo "stats has lines"
+"$lsmctl" stats db --json | grep -c '^{' >lines && echo "stats is an object"
+"$lsmctl" stats db --prometheus | grep -q '^lsmkv_' && echo "stats has lsmkv_ metrics"
+"$lsmctl" options | grep '^cache_size'
+"$lsmctl" put db x y -o cache_size=8MiB && "$lsmctl" options db | grep '^cache_size'
