@@ -51,7 +51,7 @@ lsm_status bulk_open(struct bulk_input *in, FILE *from, const char *name, enum b
     status = read_line(in);
     if (status == LSM_NOT_FOUND) {
         if (format == BULK_DUMP)
-            return lsm_fail(LSM_CORRUPT, "%s: is empty, not a dump", name);
+            return lsm_fail(LSM_INVALID, "%s: is empty, not a dump", name);
         in->format = format == BULK_AUTO ? BULK_TSV : format;
         return LSM_OK;
     }
@@ -260,7 +260,7 @@ static lsm_status parse_dump_end(struct bulk_input *in)
 
     TRY(field_u64(slice_of(in->line + strlen("@end ")), UINT64_MAX, &count));
     if (count != in->entries)
-        return lsm_fail(LSM_CORRUPT, "the dump had %" PRIu64 " entries, here are %" PRIu64, count,
+        return lsm_fail(LSM_INVALID, "the dump had %" PRIu64 " entries, here are %" PRIu64, count,
                         in->entries);
     in->has_end = true;
     return LSM_OK;
@@ -291,13 +291,13 @@ static lsm_status next_of_dump(struct bulk_input *in)
         lsm_status status = read_line(in);
 
         if (status == LSM_NOT_FOUND && !in->has_end && !in->is_partial)
-            return lsm_fail(LSM_CORRUPT, "the end mark is missing: the dump was cut off");
+            return lsm_fail(LSM_INVALID, "the end mark is missing: the dump was cut off");
         // A partial dump may end within a line.
         if (status == LSM_OK && !in->is_whole && in->is_partial)
             return LSM_NOT_FOUND;
         TRY(status);
         if (in->has_end)
-            return lsm_fail(LSM_CORRUPT, "there is more behind the end mark");
+            return lsm_fail(LSM_INVALID, "there is more behind the end mark");
         if (in->line[0] != '@')
             return parse_dump_entry(in);
         if (strncmp(in->line, "@keyspace ", 10) == 0)
@@ -305,7 +305,7 @@ static lsm_status next_of_dump(struct bulk_input *in)
         else if (strncmp(in->line, "@end ", 5) == 0)
             TRY(parse_dump_end(in));
         else
-            return lsm_fail(LSM_CORRUPT, "an unknown mark: %.40s", in->line);
+            return lsm_fail(LSM_INVALID, "an unknown mark: %.40s", in->line);
     }
 }
 

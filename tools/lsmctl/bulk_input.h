@@ -55,8 +55,8 @@ struct bulk_input {
 lsm_status bulk_open(struct bulk_input *in, FILE *from, const char *name, enum bulk_format format);
 void bulk_release(struct bulk_input *in);
 
-// The next entry; LSM_NOT_FOUND (without words) behind the last. Failures name the
-// line. A dump that lacks its end mark, or has lost entries, is LSM_CORRUPT.
+// The next entry; LSM_NOT_FOUND (without words) behind the last. LSM_INVALID, naming
+// the line, for what is malformed, and for a dump that lacks its end mark or entries.
 lsm_status bulk_next(struct bulk_input *in);
 
 #endif

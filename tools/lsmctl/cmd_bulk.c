@@ -126,6 +126,9 @@ static lsm_status load_all(struct load *load)
     progress_end(&progress);
     if (status == LSM_NOT_FOUND)
         status = load_commit(load);
+    else if (load->commits > 0)
+        say(load->tool, "%s entries before the failure are loaded\n",
+            human_count(load->entries - load->txn_entries).text);
     if (status == LSM_OK)
         status = lsm_sync(load->session.db);
     return status;

@@ -339,7 +339,7 @@ static void print_info(const struct facts *facts)
     print_manifest_state(facts);
     print_value_log(facts);
     row("levels");
-    if (facts->files.table_count == 0) {
+    if (version_table_count(facts->inspector->version) == 0) {
         puts("no tables yet: everything is in the log");
         return;
     }

@@ -71,16 +71,20 @@ static lsm_status verify_all(struct verify *verify, struct tool *tool)
     struct failure failure;
     bool in_use;
 
+    (void)inspect_holder(path, &in_use);
+    if (status == LSM_CORRUPT && in_use)
+        return lsm_fail_in(LSM_LOCKED, "no verdict while another process is writing");
     if (status == LSM_CORRUPT) {
-        (void)inspect_holder(path, &in_use);
-        if (in_use)
-            return lsm_fail_in(LSM_LOCKED, "no verdict while another process is writing");
         failure_capture(&failure, status);
         (void)verify_tables(verify, path); // the first failure is the one to tell
         return failure_raise(&failure);
     }
     TRY(status);
     status = lsm_verify(db, verify_file, verify);
+    if (status == LSM_NOT_FOUND && in_use)
+        status = lsm_fail_in(LSM_LOCKED, "another process has replaced a file; run it again");
+    else if (status == LSM_NOT_FOUND)
+        status = lsm_fail_in(LSM_CORRUPT, "a file that the manifest names is missing");
     failure_capture(&failure, status);
     (void)lsm_close(db); // it was only read
     return failure_raise(&failure);

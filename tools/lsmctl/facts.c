@@ -1,6 +1,7 @@
 #include "facts.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -137,6 +138,41 @@ static uint64_t unflushed_bytes(struct inspector *in)
     return bytes;
 }
 
+// Whether a file that the manifest names is there, as long as it says; a segment may
+// be longer.
+static lsm_status check_file(struct inspector *in, enum filename_kind kind, uint64_t number,
+                             uint64_t size)
+{
+    struct filename name = filename_of(kind, number);
+    uint64_t found;
+    lsm_status status = file_stat(in->dir, name.text, &found);
+
+    if (status == LSM_NOT_FOUND)
+        return lsm_fail(LSM_CORRUPT, "%s: is missing, and the manifest names it", name.text);
+    TRY(status);
+    if (found < size || (kind == FILENAME_TABLE && found != size))
+        return lsm_fail(LSM_CORRUPT, "%s: has %" PRIu64 " bytes, the manifest says %" PRIu64,
+                        name.text, found, size);
+    return LSM_OK;
+}
+
+static lsm_status check_files(struct inspector *in)
+{
+    const struct version *version = in->version;
+
+    for (unsigned i = 0; i < LEVEL_COUNT; i++) {
+        for (size_t j = 0; j < version->levels[i].count; j++) {
+            const struct table_meta *meta = table_meta(version->levels[i].tables[j]);
+
+            TRY(check_file(in, FILENAME_TABLE, meta->id, meta->size));
+        }
+    }
+    for (size_t i = 0; i < version->segment_count; i++)
+        TRY(check_file(in, FILENAME_SEGMENT, version->segments[i].id,
+                       version->segments[i].final_size));
+    return LSM_OK;
+}
+
 static void read_files(struct facts *facts)
 {
     struct inspector *in;
@@ -146,6 +182,7 @@ static void read_files(struct facts *facts)
     if (status != LSM_OK)
         return;
     facts->inspector = in;
+    failure_capture(&facts->reading, check_files(in));
     levels_of_version(in->version, facts->levels);
     facts->segments = segments_of_version(in, &facts->segment_count);
     facts->keyspaces = keyspaces_of_state(&in->state, &facts->keyspace_count);

@@ -19,8 +19,8 @@ struct facts {
     lsm_db *db;
     lsm_health_info health;
 
-    struct failure reading; // of the manifest; LSM_OK: `inspector` is there
-    struct inspector *inspector;
+    struct failure reading;      // of the manifest, and of finding the files that it names
+    struct inspector *inspector; // NULL when the manifest cannot be read
 
     struct file_sums files;
     lsm_level_info levels[LSM_LEVELS];
