@@ -38,6 +38,19 @@ add_custom_command(OUTPUT ${archive}
 add_custom_target(lsmkv_archive ALL DEPENDS ${archive})
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/lsmkv)
+
+# Relative to the file itself, so that an installed tree may be moved.
+if(IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR} OR IS_ABSOLUTE ${CMAKE_INSTALL_INCLUDEDIR})
+  set(pc_prefix ${CMAKE_INSTALL_PREFIX})
+  set(pc_libdir ${CMAKE_INSTALL_FULL_LIBDIR})
+  set(pc_includedir ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+else()
+  file(RELATIVE_PATH up /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+  string(REGEX REPLACE "/$" "" up ${up})
+  set(pc_prefix "\${pcfiledir}/${up}")
+  set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+  set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
 configure_file(cmake/lsmkv.pc.in lsmkv.pc @ONLY)
 configure_package_config_file(cmake/lsmkvConfig.cmake.in lsmkvConfig.cmake
   INSTALL_DESTINATION ${package_dir}
