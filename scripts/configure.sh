@@ -16,7 +16,8 @@ command -v ninja >/dev/null 2>&1 && [ ! -f "$dir/CMakeCache.txt" ] && generator=
 mkdir -p "$dir"
 if ! { cmake --preset "$preset" -B "$dir" $generator &&
     cmake --build "$dir" -j "${JOBS:-$(nproc)}" ${1:+--target "$@"}; } >"$dir/build.log" 2>&1; then
-    cat "$dir/build.log" >&2
-    echo "building preset $preset failed; the log is above" >&2
+    # Without the lines of what went well.
+    grep -v -e '^\[ *[0-9]*[/%]' -e '^-- ' "$dir/build.log" >&2
+    echo "building preset $preset failed; the whole log is $dir/build.log" >&2
     exit 1
 fi
