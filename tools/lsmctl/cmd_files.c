@@ -10,6 +10,8 @@
 #include "lsmctl.h"
 #include "vlog/log_recovery.h"
 
+#define FIND_TRIES 8
+
 static const char *kind_name(uint8_t kind)
 {
     switch (kind) {
@@ -36,6 +38,7 @@ struct find {
     uint64_t count;
     const char *file; // being searched
     struct log_position frame;
+    bool is_file_gone; // a table that the manifest names could not be opened
 };
 
 // One version of the key. For a pointer, `pointer` says where its value is.
@@ -115,6 +118,7 @@ static lsm_status find_in_table(struct find *find, struct table *table, const ch
 static lsm_status find_in_tables(struct find *find)
 {
     char where[16];
+    lsm_status status;
 
     for (unsigned i = 0; i < LEVEL_COUNT; i++) {
         const struct level *level = &find->in->version->levels[i];
@@ -123,8 +127,11 @@ static lsm_status find_in_tables(struct find *find)
         for (size_t j = 0; j < level->count; j++) {
             const struct table_meta *meta = table_meta(level->tables[j]);
 
-            if (table_meta_overlaps(meta, find->keyspace, &find->key, &find->key))
-                TRY(find_in_table(find, level->tables[j], where));
+            if (!table_meta_overlaps(meta, find->keyspace, &find->key, &find->key))
+                continue;
+            status = find_in_table(find, level->tables[j], where);
+            find->is_file_gone = status == LSM_NOT_FOUND;
+            TRY(status);
         }
     }
     return LSM_OK;
@@ -180,36 +187,65 @@ static void find_print(struct find *find)
     cJSON *object;
 
     if (!find->tool->json) {
-        grid_print(&find->grid, 0);
+        if (find->count > 0)
+            grid_print(&find->grid, 0);
         return;
     }
     object = json_object();
     json_add_bytes(object, "key", find->key, find->tool->hex);
-    cJSON_AddItemToObject(object, "versions", find->array);
+    cJSON_AddItemToObject(object, "versions", MOVE(find->array));
     json_print(object);
+}
+
+static lsm_status find_search(struct find *find, const char *keyspace)
+{
+    TRY(inspector_open(find->tool->operands[0], &find->in));
+    TRY(keyspace_id(find->in, keyspace, &find->keyspace));
+    TRY(inspect_each_file(find->in->dir, FILENAME_SEGMENT, find_in_segment, find));
+    return find_in_tables(find);
+}
+
+static void find_release(struct find *find)
+{
+    inspector_close(find->in);
+    grid_release(&find->grid);
+    cJSON_Delete(find->array);
+    find->in = NULL;
+    find->array = NULL;
+}
+
+// Searches the state of one moment. A process that is writing may take a file of it
+// away: then it is begun again, from CURRENT.
+static lsm_status find_again(struct find *find, const char *keyspace)
+{
+    for (int i = 0;; i++) {
+        lsm_status status;
+
+        find->count = 0;
+        find->is_file_gone = false;
+        find->array = json_array();
+        grid_init(&find->grid, "rlrllrl");
+        grid_head(&find->grid, "ts|kind|bytes|where|file|offset|value at");
+        status = find_search(find, keyspace);
+        if (!find->is_file_gone)
+            return status;
+        if (i == FIND_TRIES)
+            return lsm_fail_in(LSM_CORRUPT, "a table that the manifest names is missing");
+        find_release(find);
+    }
 }
 
 static lsm_status run_find(struct tool *tool)
 {
     const char *keyspace = tool->keyspace == NULL ? "default" : tool->keyspace;
-    CLEANUP(inspector_closep) struct inspector *in = NULL;
     CLEANUP(lsm_buf_free) lsm_buf key = LSM_BUF_INIT;
-    struct find find = {.tool = tool};
+    CLEANUP(find_release) struct find find = {.tool = tool};
     lsm_status status;
 
     if (operand_bytes(tool, tool->operands[1], &key) != LSM_OK)
         return usage_error(tool, "key: %s", lsm_errmsg());
-    TRY(inspector_open(tool->operands[0], &in));
-    TRY(keyspace_id(in, keyspace, &find.keyspace));
-    find.in = in;
     find.key = slice_of_buf(&key);
-    grid_init(&find.grid, "rlrllrl");
-    grid_head(&find.grid, "ts|kind|bytes|where|file|offset|value at");
-    if (tool->json)
-        find.array = json_array();
-    status = inspect_each_file(in->dir, FILENAME_SEGMENT, find_in_segment, &find);
-    if (status == LSM_OK)
-        status = find_in_tables(&find);
+    status = find_again(&find, keyspace);
     find_print(&find);
     if (status == LSM_OK && find.count == 0)
         return lsm_fail(LSM_NOT_FOUND, "no version of '%s' in keyspace '%s'", tool->operands[1],

@@ -469,7 +469,7 @@ static lsm_status run_options(struct tool *tool)
     cJSON *root = json_object();
     cJSON *array = json_add_array(root, "options");
     lsm_status status = LSM_OK;
-    struct grid grid;
+    CLEANUP(grid_release) struct grid grid;
 
     if (tool->operand_count == 1)
         status = load_database_options(tool);

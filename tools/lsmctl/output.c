@@ -410,6 +410,14 @@ void grid_head(struct grid *grid, const char *heads)
     }
 }
 
+void grid_release(struct grid *grid)
+{
+    for (size_t i = 0; i < grid->count; i++)
+        free(grid->cells[i]);
+    free(grid->cells);
+    *grid = (struct grid){.align = grid->align, .columns = grid->columns};
+}
+
 // Columns that UTF-8 text takes, counting each code point as one.
 static size_t text_width(const char *text)
 {
@@ -448,10 +456,8 @@ void grid_print(struct grid *grid, int indent)
             printf("%*s", indent, "");
         print_cell(grid->cells[i], widths[column], grid->align[column],
                    column + 1 == grid->columns);
-        free(grid->cells[i]);
     }
-    free(grid->cells);
-    grid_init(grid, grid->align);
+    grid_release(grid);
 }
 
 // --- colour ---

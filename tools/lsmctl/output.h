@@ -83,6 +83,8 @@ void grid_init(struct grid *grid, const char *align);
 void grid_add(struct grid *grid, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // A row of cells separated by '|'.
 void grid_head(struct grid *grid, const char *heads);
+// Empties the grid.
+void grid_release(struct grid *grid);
 // Prints to stdout, each line behind `indent` spaces, and empties the grid.
 void grid_print(struct grid *grid, int indent);
 

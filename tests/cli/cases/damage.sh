@@ -31,6 +31,7 @@ flip db/CURRENT 20
 
 mv "$table" away
 t_masked verify db
+t_masked find db a
 t_masked info db
 mv away "$table"
 truncate -s 200 "$table"
