@@ -40,7 +40,7 @@ run_tests()
     shift
     log=$build/$preset/tests.log
     step "testing: $preset"
-    ctest --test-dir "$build/$preset" -j "$jobs" --output-on-failure --timeout 300 "$@" >"$log" 2>&1
+    ctest --test-dir "$build/$preset" -j "$jobs" --output-on-failure "$@" >"$log" 2>&1
     # ctest says: "97% tests passed, 2 tests failed out of 80"
     bad=$(sed -n 's/.* tests passed, \([0-9]*\) tests failed out of .*/\1/p' "$log")
     all=$(sed -n 's/.* tests failed out of \([0-9]*\).*/\1/p' "$log")
