@@ -56,7 +56,7 @@ struct model {
     size_t count;
     struct model_mark marks[ENGINE_MARKS_MAX];
     size_t mark_count;
-    uint64_t last_ts;
+    _Atomic uint64_t last_ts; // written by who commits, read by jobs
 };
 
 struct engine_fixture {
