@@ -141,6 +141,21 @@ static lsm_status verify_records(struct frame_scan *scan, uint64_t offset,
     }
 }
 
+// The bytes that align the next frame are zero. No checksum covers them.
+static lsm_status verify_padding(struct frame_scan *scan, uint64_t offset,
+                                 const struct frame_header *header)
+{
+    uint64_t from = offset + FRAME_HEADER_SIZE + header->body_size;
+    size_t size = (size_t)(offset + frame_size(header->body_size) - from);
+    uint8_t bytes[FRAME_ALIGNMENT] = {0};
+
+    if (in_window(scan, from, size))
+        memcpy(bytes, (const uint8_t *)scan->window.data + (from - scan->window_at), size);
+    else
+        TRY(frame_scan_read(scan, from, bytes, size));
+    return get_u64(bytes) == 0 ? LSM_OK : LSM_NOT_FOUND;
+}
+
 lsm_status frame_scan_at(struct frame_scan *scan, uint64_t offset, bool verify_values,
                          struct frame_header *header, lsm_slice *entries)
 {
@@ -158,6 +173,7 @@ lsm_status frame_scan_at(struct frame_scan *scan, uint64_t offset, bool verify_v
     body = slice_make(bytes + FRAME_HEADER_SIZE, found.entries_size);
     if (frame_body_crc(body) != found.body_crc)
         return LSM_NOT_FOUND;
+    TRY(verify_padding(scan, offset, &found));
     if (verify_values && found.type == FRAME_COMMIT)
         TRY(verify_records(scan, offset, &found, body));
     *header = found;

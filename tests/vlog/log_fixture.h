@@ -88,8 +88,8 @@ static inline lsm_status content_check_entry(const struct content *c, size_t i,
                                              const struct entry *entry, struct segment *segment)
 {
     lsm_slice wanted = slice_make(c->values[i], c->sizes[i]);
+    CLEANUP(lsm_buf_free) lsm_buf value = {0};
     struct value_pointer pointer;
-    lsm_buf value = {0};
     bool is_same;
 
     if (entry->ts != c->ts || entry->keyspace != 1 || entry->user_byte != i ||
@@ -103,7 +103,6 @@ static inline lsm_status content_check_entry(const struct content *c, size_t i,
             return lsm_fail(LSM_CORRUPT, "content: pointer into segment %u", pointer.segment);
         TRY(segment_read_value(segment, &pointer, 1, entry->key, &value));
         is_same = slice_equal(slice_of_buf(&value), wanted);
-        lsm_buf_free(&value);
     } else {
         is_same = slice_equal(entry->value, wanted);
     }
