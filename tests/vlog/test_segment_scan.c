@@ -1,0 +1,179 @@
+// test_segment_scan.c -- one segment file looked at without a manifest.
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include "log_fixture.h"
+#include "support/sim.h"
+
+static struct sim *sim;
+static struct paper paper;
+static struct world w;
+static struct log_position ends[8]; // of the commits, by timestamp
+
+// Four commits in segment 1; the second has separated values. The process has ended.
+static void fixture_open(void)
+{
+    cr_assert(eq(int, sim_new(1, &sim), LSM_OK));
+    cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
+    cr_assert(eq(int, world_create(&w), LSM_OK));
+    ends[0].offset = FILE_HEADER_SIZE;
+    for (uint64_t ts = 1; ts <= 4; ts++) {
+        enum shape shape = ts == 2 ? SHAPE_VALUES : SHAPE_SMALL;
+
+        cr_assert(eq(int, world_append(&w, ts, 1, shape), LSM_OK));
+        ends[ts] = log_end(w.log);
+    }
+    world_close(&w);
+    sim_restart(sim, SIM_ALL, 0);
+}
+
+static void fixture_close(void)
+{
+    world_close(&w);
+    sim_free(sim);
+}
+
+TestSuite(segment_scan, .init = fixture_open, .fini = fixture_close);
+
+struct piece {
+    uint64_t offset;
+    uint64_t size;
+    uint64_t ts; // 0: a stretch that does not verify
+};
+
+struct pieces {
+    size_t count;
+    struct piece items[16];
+};
+
+static lsm_status on_piece(void *ctx, uint64_t offset, uint64_t size,
+                           const struct frame_header *header, lsm_slice entries)
+{
+    struct pieces *pieces = ctx;
+
+    cr_assert(lt(sz, pieces->count, 16));
+    if (header != NULL)
+        cr_assert(eq(sz, entries.size, header->entries_size));
+    pieces->items[pieces->count++] = (struct piece){
+        .offset = offset,
+        .size = size,
+        .ts = header == NULL ? 0 : header->ts,
+    };
+    return LSM_OK;
+}
+
+static struct pieces scan(bool verify_values)
+{
+    struct pieces pieces = {0};
+
+    cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
+    cr_assert(
+        eq(int, segment_scan(w.dir, "000001.vlog", verify_values, on_piece, &pieces), LSM_OK));
+    return pieces;
+}
+
+static void flip(uint64_t offset)
+{
+    cr_assert(eq(int, sim_flip(sim, WORLD_DIR, "000001.vlog", offset, 1), LSM_OK));
+}
+
+// The pieces cover the log without a gap, and only the one that stands for commit
+// `bad` (0: none) does not verify.
+static void assert_pieces(const struct pieces *pieces, uint64_t bad)
+{
+    cr_assert(eq(sz, pieces->count, 4));
+    for (uint64_t ts = 1; ts <= 4; ts++) {
+        const struct piece *piece = &pieces->items[ts - 1];
+
+        cr_assert(eq(u64, piece->offset, ends[ts - 1].offset));
+        cr_assert(eq(u64, piece->offset + piece->size, ends[ts].offset));
+        cr_assert(eq(u64, piece->ts, ts == bad ? 0 : ts));
+    }
+}
+
+Test(segment_scan, all_frames_are_found_and_room_not_used_yet_is_not_reported)
+{
+    struct pieces pieces = scan(true);
+
+    assert_pieces(&pieces, 0);
+}
+
+Test(segment_scan, it_goes_on_behind_a_damaged_header)
+{
+    struct pieces pieces;
+
+    flip(ends[0].offset + 30);
+    pieces = scan(false);
+    assert_pieces(&pieces, 1);
+}
+
+Test(segment_scan, it_goes_on_behind_damaged_entries)
+{
+    struct pieces pieces;
+
+    flip(ends[2].offset + FRAME_HEADER_SIZE + 3);
+    pieces = scan(false);
+    assert_pieces(&pieces, 3);
+}
+
+Test(segment_scan, a_bad_value_is_reported_only_when_values_are_verified)
+{
+    struct pieces pieces;
+
+    flip(ends[2].offset - 300);
+    pieces = scan(false);
+    assert_pieces(&pieces, 0);
+    world_close(&w);
+    pieces = scan(true);
+    assert_pieces(&pieces, 2);
+}
+
+Test(segment_scan, rubbish_behind_the_last_frame_is_a_stretch)
+{
+    struct pieces pieces;
+
+    flip(ends[4].offset + 77);
+    pieces = scan(true);
+    cr_assert(eq(sz, pieces.count, 5));
+    cr_assert(eq(u64, pieces.items[4].ts, 0));
+    cr_assert(eq(u64, pieces.items[4].offset, ends[4].offset));
+}
+
+Test(segment_scan, a_frame_cut_by_the_end_of_the_file_is_a_stretch)
+{
+    struct pieces pieces;
+
+    cr_assert(eq(int, sim_cut(sim, WORLD_DIR, "000001.vlog", ends[4].offset - 5), LSM_OK));
+    pieces = scan(true);
+    cr_assert(eq(sz, pieces.count, 4));
+    cr_assert(eq(u64, pieces.items[3].ts, 0));
+}
+
+Test(segment_scan, a_file_whose_header_is_damaged_is_corrupt)
+{
+    struct pieces pieces = {0};
+
+    flip(33);
+    cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
+    cr_assert(eq(int, segment_scan(w.dir, "000001.vlog", true, on_piece, &pieces), LSM_CORRUPT));
+    cr_assert(eq(sz, pieces.count, 0));
+}
+
+static lsm_status refuse(void *ctx, uint64_t offset, uint64_t size,
+                         const struct frame_header *header, lsm_slice entries)
+{
+    (void)ctx, (void)offset, (void)size, (void)header, (void)entries;
+    return LSM_BUSY;
+}
+
+Test(segment_scan, a_failure_of_the_caller_or_of_a_read_ends_it)
+{
+    struct sim_fault fault = {.ops = SIM_OP_READ, .at = 2, .status = LSM_IO};
+    struct pieces pieces = {0};
+
+    cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
+    cr_assert(eq(int, segment_scan(w.dir, "000001.vlog", true, refuse, NULL), LSM_BUSY));
+    sim_set_fault(sim, &fault);
+    cr_assert(eq(int, segment_scan(w.dir, "000001.vlog", true, on_piece, &pieces), LSM_IO));
+}
