@@ -1,0 +1,532 @@
+// The public iterator (lsm_iter_*): bounds, values, and what a transaction has seen.
+
+#include "base/alloc.h"
+#include "db/commit.h"
+#include "db/scan.h"
+#include "db/snapshot.h"
+#include "db/txn.h"
+#include "db/visible.h"
+#include "db/window.h"
+
+// Values read ahead once a scan is seen, unless the options say otherwise.
+#define PREFETCH_DEFAULT 16
+#define PREFETCH_MAX     4096
+// Forward moves onto separated values after which a scan is seen.
+#define SCAN_SEEN_AFTER 2
+
+enum cursor_state {
+    CURSOR_UNPOSITIONED,
+    CURSOR_ON_ENTRY,
+    CURSOR_AT_END,
+    CURSOR_FAILED,
+};
+
+// The stretch of keys that a serializable transaction has seen since the last positioning.
+struct seen_range {
+    bool is_active;
+    bool has_low; // false while nothing below the open end has been seen
+    bool is_open_above;
+    lsm_buf low; // empty: from the beginning
+    lsm_buf high;
+};
+
+struct lsm_iter {
+    struct lsm_db *db;
+    struct child child;
+    struct lsm_txn *txn; // NULL outside transactions
+    struct view *view;   // a reference
+    struct keyspace *keyspace;
+    struct visible_iter *visible;
+    struct window *window; // NULL until a scan is seen
+    enum cursor_state state;
+
+    lsm_buf lower;
+    lsm_buf upper;
+    bool has_lower;
+    bool has_upper;
+    bool keys_only;
+    bool all_versions;
+    size_t prefetch;
+
+    unsigned scan_moves; // forward moves in a row onto separated values
+    lsm_buf value;       // a separated value read on demand
+    bool has_value;
+    struct seen_range seen; // of a serializable transaction
+};
+
+// --- opening and closing ---
+
+static void iter_free(lsm_iter *it)
+{
+    visible_iter_close(it->visible);
+    window_free(it->window);
+    if (it->view != NULL)
+        view_unref(it->view);
+    lsm_buf_free(&it->lower);
+    lsm_buf_free(&it->upper);
+    lsm_buf_free(&it->value);
+    lsm_buf_free(&it->seen.low);
+    lsm_buf_free(&it->seen.high);
+    mem_free(it);
+}
+
+static void iter_freep(lsm_iter **it)
+{
+    if (*it != NULL)
+        iter_free(*it);
+}
+
+// Raises the lower bound to `bound`, or lowers the upper one.
+static lsm_status tighten(lsm_buf *kept, bool *has_bound, lsm_slice bound, int direction)
+{
+    if (*has_bound && direction * slice_compare(bound, slice_of_buf(kept)) <= 0)
+        return LSM_OK;
+    *has_bound = true;
+    return buf_assign(kept, bound);
+}
+
+static lsm_status set_bounds(lsm_iter *it, const lsm_iter_options *options)
+{
+    CLEANUP(lsm_buf_free) lsm_buf successor = LSM_BUF_INIT;
+    lsm_status status;
+
+    if (options->lower != NULL)
+        TRY(tighten(&it->lower, &it->has_lower, *options->lower, 1));
+    if (options->upper != NULL)
+        TRY(tighten(&it->upper, &it->has_upper, *options->upper, -1));
+    if (options->prefix == NULL)
+        return LSM_OK;
+    TRY(tighten(&it->lower, &it->has_lower, *options->prefix, 1));
+    status = slice_prefix_successor(*options->prefix, &successor);
+    if (status == LSM_NOT_FOUND)
+        return LSM_OK; // nothing lies behind the prefix
+    TRY(status);
+    return tighten(&it->upper, &it->has_upper, slice_of_buf(&successor), -1);
+}
+
+static lsm_status check_bound(const lsm_slice *bound, const char *name)
+{
+    if (bound == NULL)
+        return LSM_OK;
+    if (bound->data == NULL && bound->size > 0)
+        return lsm_fail(LSM_INVALID, "iterator option %s has NULL bytes", name);
+    if (bound->size > LSM_KEY_SIZE_MAX)
+        return lsm_fail(LSM_INVALID, "iterator option %s has %zu bytes, a key has at most %u", name,
+                        bound->size, LSM_KEY_SIZE_MAX);
+    return LSM_OK;
+}
+
+static lsm_status check_options(const lsm_iter_options *options)
+{
+    TRY(check_bound(options->lower, "lower"));
+    TRY(check_bound(options->upper, "upper"));
+    TRY(check_bound(options->prefix, "prefix"));
+    if (options->prefetch > PREFETCH_MAX)
+        return lsm_fail(LSM_INVALID, "iterator option prefetch cannot be %u: it takes 0 to %d",
+                        options->prefetch, PREFETCH_MAX);
+    return LSM_OK;
+}
+
+// `time->ts` TS_MAX: now.
+static lsm_status open_iter(struct lsm_db *db, struct lsm_txn *txn, const lsm_keyspace *handle,
+                            const lsm_iter_options *options, struct read_time time, lsm_iter **out)
+{
+    static const lsm_iter_options defaults = LSM_ITER_OPTIONS_INIT;
+    CLEANUP(iter_freep) lsm_iter *it = NULL;
+    CLEANUP(iter_closep) struct iter *merged = NULL;
+    struct scan_bounds bounds;
+    struct visibility visibility;
+    lsm_slice lower;
+    lsm_slice upper;
+
+    if (options == NULL)
+        options = &defaults;
+    if (out == NULL)
+        return lsm_fail(LSM_INVALID, "lsm_iter_open: out is NULL");
+    TRY(check_options(options));
+    it = mem_alloc_zeroed(1, sizeof *it);
+    if (it == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "iterator: %zu bytes", sizeof *it);
+    TRY(db_keyspace(db, handle, &it->keyspace));
+    TRY(set_bounds(it, options));
+    it->db = db;
+    it->keys_only = options->keys_only;
+    it->all_versions = options->all_versions;
+    it->prefetch = options->prefetch == 0 ? PREFETCH_DEFAULT : options->prefetch;
+
+    it->view = views_acquire(&db->views);
+    if (time.ts == TS_MAX) // only now: the view must hold everything up to the timestamp
+        time = (struct read_time){.ts = oracle_published(db->oracle),
+                                  .wall = oracle_wall_seconds(db->oracle)};
+    TRY(commit_check_keyspace(it->keyspace, time.ts));
+    lower = slice_of_buf(&it->lower);
+    upper = slice_of_buf(&it->upper);
+    bounds = (struct scan_bounds){.keyspace = it->keyspace->id,
+                                  .low = it->has_lower ? &lower : NULL,
+                                  .high = it->has_upper ? &upper : NULL};
+    TRY(scan_open(it->view, txn == NULL ? NULL : txn->writes, &bounds, !options->no_fill_cache,
+                  &merged));
+    visibility = (struct visibility){.keyspace = it->keyspace->id,
+                                     .ts = time.ts,
+                                     .wall = time.wall,
+                                     .since_ts = options->since_ts,
+                                     .all_versions = options->all_versions};
+    TRY(visible_iter_new(merged, &visibility, db->stats, &it->visible));
+    merged = NULL; // the visible iterator has it now
+
+    it->txn = txn;
+    if (txn != NULL)
+        txn->iter_count++;
+    children_add(&db->children, &it->child, CHILD_ITER, txn == NULL ? NULL : txn->child.tag,
+                 clock_mono_ns(db->env));
+    stats_add(db->stats, COUNTER_ITERATORS, 1);
+    *out = MOVE(it);
+    return LSM_OK;
+}
+
+lsm_status lsm_iter_open(lsm_db *db, lsm_keyspace *keyspace, const lsm_iter_options *options,
+                         lsm_iter **out)
+{
+    TRY(db_check(db, "lsm_iter_open"));
+    return open_iter(db, NULL, keyspace, options, (struct read_time){.ts = TS_MAX}, out);
+}
+
+lsm_status lsm_snapshot_iter_open(lsm_snapshot *snapshot, lsm_keyspace *keyspace,
+                                  const lsm_iter_options *options, lsm_iter **out)
+{
+    if (snapshot == NULL)
+        return lsm_fail(LSM_INVALID, "lsm_snapshot_iter_open: snapshot is NULL");
+    TRY(db_check(snapshot->db, "lsm_snapshot_iter_open"));
+    return open_iter(snapshot->db, NULL, keyspace, options, snapshot_time(snapshot->slot), out);
+}
+
+lsm_status lsm_txn_iter_open(lsm_txn *txn, lsm_keyspace *keyspace, const lsm_iter_options *options,
+                             lsm_iter **out)
+{
+    TRY(txn_check(txn, "lsm_txn_iter_open"));
+    return open_iter(txn->db, txn, keyspace, options, snapshot_time(txn->slot), out);
+}
+
+// --- what a serializable transaction has seen ---
+
+static bool notes_ranges(const lsm_iter *it)
+{
+    return it->txn != NULL && it->txn->reads != NULL;
+}
+
+// Hands the stretch seen so far to the transaction.
+static void seen_flush(lsm_iter *it)
+{
+    const lsm_slice high = slice_of_buf(&it->seen.high);
+
+    if (!it->seen.is_active || !it->seen.has_low)
+        return;
+    it->seen.is_active = false;
+    txn_note_range(it->txn, it->keyspace->id, slice_of_buf(&it->seen.low),
+                   it->seen.is_open_above ? NULL : &high);
+}
+
+// Keeps a failure to remember a bound: the transaction must not commit without it.
+static void seen_check(lsm_iter *it, lsm_status status)
+{
+    if (status != LSM_OK && it->txn->lost_read.status == LSM_OK)
+        failure_capture(&it->txn->lost_read, status);
+}
+
+// Starts a stretch at `key`; NULL: at the lower bound (`direction` 1) or at the upper one (-1).
+static void seen_start(lsm_iter *it, const lsm_slice *key, int direction)
+{
+    lsm_slice bound = direction > 0 ? slice_of_buf(&it->lower) : slice_of_buf(&it->upper);
+
+    if (!notes_ranges(it))
+        return;
+    seen_flush(it);
+    it->seen.is_active = true;
+    it->seen.is_open_above = key == NULL && direction < 0 && !it->has_upper;
+    it->seen.has_low = !it->seen.is_open_above;
+    seen_check(it, buf_assign(&it->seen.low, key == NULL ? bound : *key));
+    seen_check(it, buf_assign(&it->seen.high, key == NULL ? bound : *key));
+}
+
+// Stretches what was seen to the current entry, or to the bound where the iterator ran into
+// its end.
+static void seen_extend(lsm_iter *it, int direction)
+{
+    const bool is_at_end = it->state == CURSOR_AT_END;
+    lsm_slice to;
+
+    if (!notes_ranges(it) || !it->seen.is_active || it->state == CURSOR_FAILED)
+        return;
+    if (!is_at_end)
+        to = lsm_iter_key(it);
+    else
+        to = direction > 0 ? slice_of_buf(&it->upper) : slice_of_buf(&it->lower);
+    if (is_at_end && direction > 0 && !it->has_upper)
+        it->seen.is_open_above = true;
+    else if (direction > 0 && slice_compare(to, slice_of_buf(&it->seen.high)) > 0)
+        seen_check(it, buf_assign(&it->seen.high, to));
+    else if (direction < 0 &&
+             (!it->seen.has_low || slice_compare(to, slice_of_buf(&it->seen.low)) < 0)) {
+        seen_check(it, buf_assign(&it->seen.low, to));
+        it->seen.has_low = true;
+    }
+}
+
+void lsm_iter_close(lsm_iter *it)
+{
+    struct lsm_txn *txn;
+
+    if (it == NULL)
+        return;
+    txn = it->txn;
+    if (txn != NULL && !txn->is_freed)
+        seen_flush(it);
+    children_remove(&it->db->children, &it->child);
+    iter_free(it);
+    if (txn != NULL)
+        txn_drop_iter(txn);
+}
+
+// --- moving ---
+
+static lsm_status check_iter(const lsm_iter *it, const char *function)
+{
+    if (UNLIKELY(it == NULL))
+        return lsm_fail(LSM_INVALID, "%s: the iterator is NULL", function);
+    if (UNLIKELY(it->txn != NULL && (it->txn->db == NULL || it->txn->is_freed)))
+        return lsm_fail(LSM_INVALID, "%s: the iterator's transaction has finished", function);
+    return db_check(it->db, function);
+}
+
+static const struct entry *current(const lsm_iter *it)
+{
+    return window_is_active(it->window) ? window_entry(it->window)
+                                        : visible_iter_entry(it->visible);
+}
+
+static bool is_in_bounds(const lsm_iter *it, lsm_slice key, int direction)
+{
+    if (direction > 0)
+        return !it->has_upper || slice_compare(key, slice_of_buf(&it->upper)) < 0;
+    return !it->has_lower || slice_compare(key, slice_of_buf(&it->lower)) >= 0;
+}
+
+// Settles where a move in `direction` has led.
+static lsm_status arrive(lsm_iter *it, lsm_status status, int direction)
+{
+    it->has_value = false;
+    if (status != LSM_OK) {
+        it->state = CURSOR_FAILED;
+        return status;
+    }
+    if ((window_is_active(it->window) || visible_iter_is_valid(it->visible)) &&
+        is_in_bounds(it, current(it)->key, direction))
+        it->state = CURSOR_ON_ENTRY;
+    else
+        it->state = CURSOR_AT_END;
+    seen_extend(it, direction);
+    stats_add(it->db->stats, COUNTER_ITERATOR_MOVES, 1);
+    return it->state == CURSOR_ON_ENTRY ? LSM_OK : lsm_fail(LSM_NOT_FOUND, "end of the iteration");
+}
+
+static void leave_window(lsm_iter *it)
+{
+    it->scan_moves = 0;
+    if (it->window != NULL)
+        window_clear(it->window);
+}
+
+// The place of a forward or backward search that starts at `key`, moved inside the bounds.
+static lsm_slice clamp_low(const lsm_iter *it, lsm_slice key)
+{
+    const lsm_slice lower = slice_of_buf(&it->lower);
+
+    return it->has_lower && slice_compare(key, lower) < 0 ? lower : key;
+}
+
+static lsm_status seek_backward(lsm_iter *it, const lsm_slice *before)
+{
+    const lsm_slice upper = slice_of_buf(&it->upper);
+
+    if (it->has_upper && (before == NULL || slice_compare(*before, upper) > 0))
+        before = &upper;
+    return visible_iter_seek_before(it->visible, before);
+}
+
+lsm_status lsm_iter_first(lsm_iter *it)
+{
+    TRY(check_iter(it, "lsm_iter_first"));
+    leave_window(it);
+    seen_start(it, NULL, 1);
+    return arrive(it, visible_iter_seek(it->visible, slice_of_buf(&it->lower)), 1);
+}
+
+lsm_status lsm_iter_last(lsm_iter *it)
+{
+    TRY(check_iter(it, "lsm_iter_last"));
+    leave_window(it);
+    seen_start(it, NULL, -1);
+    return arrive(it, seek_backward(it, NULL), -1);
+}
+
+static lsm_status check_seek_key(lsm_slice key, const char *function)
+{
+    if (key.data == NULL && key.size > 0)
+        return lsm_fail(LSM_INVALID, "%s: the key has NULL bytes", function);
+    if (key.size > LSM_KEY_SIZE_MAX)
+        return lsm_fail(LSM_INVALID, "%s: the key has %zu bytes, at most %u are allowed", function,
+                        key.size, LSM_KEY_SIZE_MAX);
+    return LSM_OK;
+}
+
+lsm_status lsm_iter_seek(lsm_iter *it, lsm_slice key)
+{
+    TRY(check_iter(it, "lsm_iter_seek"));
+    TRY(check_seek_key(key, "lsm_iter_seek"));
+    leave_window(it);
+    key = clamp_low(it, key);
+    seen_start(it, &key, 1);
+    return arrive(it, visible_iter_seek(it->visible, key), 1);
+}
+
+lsm_status lsm_iter_seek_for_prev(lsm_iter *it, lsm_slice key)
+{
+    CLEANUP(lsm_buf_free) lsm_buf successor = LSM_BUF_INIT;
+    lsm_slice before;
+
+    TRY(check_iter(it, "lsm_iter_seek_for_prev"));
+    TRY(check_seek_key(key, "lsm_iter_seek_for_prev"));
+    // At or before a key is before the smallest key behind it.
+    TRY(buf_assign(&successor, key));
+    TRY(buf_append_u8(&successor, 0));
+    before = slice_of_buf(&successor);
+    leave_window(it);
+    seen_start(it, &key, -1);
+    return arrive(it, seek_backward(it, &before), -1);
+}
+
+static lsm_status check_on_entry(const lsm_iter *it, const char *function)
+{
+    TRY(check_iter(it, function));
+    if (it->state != CURSOR_ON_ENTRY)
+        return lsm_fail(LSM_INVALID, "%s: the iterator is not on an entry: position it first",
+                        function);
+    return LSM_OK;
+}
+
+// Once a scan over separated values is seen, reads a window of them ahead.
+static lsm_status maybe_fill_window(lsm_iter *it)
+{
+    const lsm_slice upper = slice_of_buf(&it->upper);
+
+    if (it->keys_only || it->all_versions || it->prefetch < 2 ||
+        !visible_iter_is_valid(it->visible) ||
+        visible_iter_entry(it->visible)->kind != ENTRY_POINTER ||
+        !is_in_bounds(it, visible_iter_entry(it->visible)->key, 1)) {
+        it->scan_moves = 0;
+        return LSM_OK;
+    }
+    if (++it->scan_moves < SCAN_SEEN_AFTER)
+        return LSM_OK;
+    if (it->window == NULL)
+        TRY(window_new(it->prefetch, &it->window));
+    return window_fill(it->window, it->db, it->view, it->visible, it->has_upper ? &upper : NULL);
+}
+
+lsm_status lsm_iter_next(lsm_iter *it)
+{
+    lsm_status status = LSM_OK;
+
+    TRY(check_on_entry(it, "lsm_iter_next"));
+    if (window_is_active(it->window)) {
+        if (window_advance(it->window))
+            return arrive(it, LSM_OK, 1);
+    } else {
+        status = visible_iter_next(it->visible);
+    }
+    if (status == LSM_OK)
+        status = maybe_fill_window(it);
+    return arrive(it, status, 1);
+}
+
+lsm_status lsm_iter_prev(lsm_iter *it)
+{
+    lsm_status status;
+
+    TRY(check_on_entry(it, "lsm_iter_prev"));
+    if (window_is_active(it->window)) {
+        // The merge stands behind the window: look for what lies before its current key.
+        const lsm_slice key = window_entry(it->window)->key;
+
+        status = visible_iter_seek_before(it->visible, &key);
+    } else {
+        status = visible_iter_prev(it->visible);
+    }
+    leave_window(it);
+    return arrive(it, status, -1);
+}
+
+// --- the current entry ---
+
+static bool is_on_entry(const lsm_iter *it)
+{
+    return it != NULL && it->state == CURSOR_ON_ENTRY;
+}
+
+lsm_slice lsm_iter_key(const lsm_iter *it)
+{
+    return is_on_entry(it) ? current(it)->key : slice_make("", 0);
+}
+
+// Reads the separated value of the current entry, once.
+static lsm_status read_separated(lsm_iter *it, lsm_slice *value)
+{
+    if (!it->has_value) {
+        EPOCH_SECTION();
+
+        TRY(read_value(it->db, it->view, current(it), -1, &it->value));
+        it->has_value = true;
+    }
+    *value = slice_of_buf(&it->value);
+    return LSM_OK;
+}
+
+lsm_status lsm_iter_value(lsm_iter *it, lsm_slice *value)
+{
+    TRY(check_on_entry(it, "lsm_iter_value"));
+    if (value == NULL)
+        return lsm_fail(LSM_INVALID, "lsm_iter_value: value is NULL");
+    if (it->keys_only)
+        return lsm_fail(LSM_INVALID, "lsm_iter_value: the iterator reads keys only");
+    if (window_is_active(it->window))
+        return window_value(it->window, value);
+    if (current(it)->kind == ENTRY_POINTER)
+        return read_separated(it, value);
+    *value = current(it)->value;
+    return LSM_OK;
+}
+
+uint64_t lsm_iter_ts(const lsm_iter *it)
+{
+    return is_on_entry(it) ? current(it)->ts : 0;
+}
+
+uint64_t lsm_iter_expiry(const lsm_iter *it)
+{
+    return is_on_entry(it) ? current(it)->expiry : 0;
+}
+
+uint8_t lsm_iter_user_byte(const lsm_iter *it)
+{
+    return is_on_entry(it) ? current(it)->user_byte : 0;
+}
+
+bool lsm_iter_is_deleted(const lsm_iter *it)
+{
+    return is_on_entry(it) && current(it)->kind == ENTRY_DELETE;
+}
+
+uint64_t lsm_iter_value_size(const lsm_iter *it)
+{
+    return is_on_entry(it) ? read_value_size(current(it)) : 0;
+}

@@ -1,0 +1,279 @@
+// What a database looks like inside: levels, segments, tables, sizes, health, options.
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "db/db.h"
+#include "db/options_file.h"
+
+lsm_status lsm_levels(lsm_db *db, lsm_level_info out[LSM_LEVELS])
+{
+    struct level_targets targets;
+    struct view *view;
+
+    static_assert(LSM_LEVELS == LEVEL_COUNT, "the header's number of levels is the engine's");
+    TRY(db_check(db, "lsm_levels"));
+    if (out == NULL)
+        return lsm_fail(LSM_INVALID, "lsm_levels: out is NULL");
+    view = views_acquire(&db->views);
+    level_targets_compute(view->version, &db->engine_options, &targets);
+    for (unsigned i = 0; i < LEVEL_COUNT; i++) {
+        const struct level *level = &view->version->levels[i];
+
+        out[i] = (lsm_level_info){.level = i,
+                                  .tables = level->count,
+                                  .bytes = level->bytes,
+                                  .target_bytes = targets.bytes[i],
+                                  .score = targets.score[i],
+                                  .entries = level->entries,
+                                  .tombstones = level->tombstones,
+                                  .referenced_bytes = level->referenced_bytes};
+    }
+    view_unref(view);
+    return LSM_OK;
+}
+
+// Bytes of a segment: exact once it has left the log, else of the file as it is.
+static uint64_t segment_bytes(struct lsm_db *db, const struct segment_use *use)
+{
+    uint64_t size = use->final_size;
+
+    if (size == 0 &&
+        file_stat(db->dir, filename_of(FILENAME_SEGMENT, use->id).text, &size) != LSM_OK)
+        size = 0; // removed meanwhile
+    return size;
+}
+
+// The log's own segments: those of the version, and those linked since its edit.
+static lsm_status list_segments(struct lsm_db *db, const struct version *version,
+                                struct log_link *links, size_t link_count, lsm_segment_info **out,
+                                size_t *count)
+{
+    lsm_segment_info *infos =
+        mem_alloc_zeroed(version->segment_count + link_count + 1, sizeof *infos);
+    size_t n = 0;
+
+    if (infos == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "a list of %zu segments", version->segment_count);
+    for (size_t i = 0; i < version->segment_count; i++) {
+        const struct segment_use *use = &version->segments[i];
+
+        infos[n++] = (lsm_segment_info){.id = use->id,
+                                        .bytes = segment_bytes(db, use),
+                                        .referenced_bytes = use->referenced_bytes,
+                                        .referenced_count = use->referenced_count,
+                                        .is_log = use->final_size == 0};
+    }
+    for (size_t i = 0; i < link_count; i++) {
+        const struct segment_use use = {.id = links[i].id, .final_size = links[i].final_size};
+
+        if (version_find_segment(version, use.id) == NULL)
+            infos[n++] =
+                (lsm_segment_info){.id = use.id, .bytes = segment_bytes(db, &use), .is_log = true};
+    }
+    *out = infos;
+    *count = n;
+    return LSM_OK;
+}
+
+lsm_status lsm_segments(lsm_db *db, lsm_segment_info **out, size_t *count)
+{
+    CLEANUP(mem_freep) struct log_link *links = NULL;
+    CLEANUP(mem_freep) struct segment **segments = NULL;
+    size_t link_count = 0;
+    struct view *view;
+    lsm_status status;
+
+    TRY(db_check(db, "lsm_segments"));
+    if (out == NULL || count == NULL)
+        return lsm_fail(LSM_INVALID, "lsm_segments: %s is NULL", out == NULL ? "out" : "count");
+    if (db->log != NULL)
+        TRY(log_chain_all(db->log, &links, &segments, &link_count));
+    view = views_acquire(&db->views);
+    status = list_segments(db, view->version, links, link_count, out, count);
+    view_unref(view);
+    return status;
+}
+
+// Where the bytes of the keys behind the array go.
+static lsm_slice copy_key(lsm_slice key, char **at)
+{
+    lsm_slice copy = slice_make(*at, key.size);
+
+    memcpy(*at, key.data, key.size);
+    *at += key.size;
+    return copy;
+}
+
+static lsm_status list_tables(const struct version *version, lsm_table_info **out, size_t *count)
+{
+    const size_t table_count = (size_t)version_table_count(version);
+    size_t key_bytes = 0;
+    lsm_table_info *infos;
+    char *keys;
+    size_t n = 0;
+
+    for (unsigned l = 0; l < LEVEL_COUNT; l++) {
+        for (size_t i = 0; i < version->levels[l].count; i++) {
+            const struct table_meta *meta = table_meta(version->levels[l].tables[i]);
+
+            key_bytes += meta->smallest.key.size + meta->largest.key.size;
+        }
+    }
+    infos = mem_alloc(table_count * sizeof *infos + key_bytes);
+    if (infos == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "a list of %zu tables", table_count);
+    keys = (char *)(infos + table_count);
+    for (unsigned l = 0; l < LEVEL_COUNT; l++) {
+        for (size_t i = 0; i < version->levels[l].count; i++) {
+            const struct table_meta *meta = table_meta(version->levels[l].tables[i]);
+
+            infos[n++] = (lsm_table_info){.id = meta->id,
+                                          .level = l,
+                                          .bytes = meta->size,
+                                          .entries = meta->entry_count,
+                                          .tombstones = meta->tombstone_count,
+                                          .ts_min = meta->ts_min,
+                                          .ts_max = meta->ts_max,
+                                          .smallest_keyspace = meta->smallest.keyspace,
+                                          .largest_keyspace = meta->largest.keyspace,
+                                          .smallest = copy_key(meta->smallest.key, &keys),
+                                          .largest = copy_key(meta->largest.key, &keys)};
+        }
+    }
+    *out = infos;
+    *count = n;
+    return LSM_OK;
+}
+
+lsm_status lsm_tables(lsm_db *db, lsm_table_info **out, size_t *count)
+{
+    struct view *view;
+    lsm_status status;
+
+    TRY(db_check(db, "lsm_tables"));
+    if (out == NULL || count == NULL)
+        return lsm_fail(LSM_INVALID, "lsm_tables: %s is NULL", out == NULL ? "out" : "count");
+    view = views_acquire(&db->views);
+    status = list_tables(view->version, out, count);
+    view_unref(view);
+    return status;
+}
+
+// --- sizes ---
+
+// Bytes of a table's file in [from, to), with its share of separated values.
+static lsm_status table_share(struct table *table, uint32_t keyspace, const lsm_slice *from,
+                              const lsm_slice *to, uint64_t *bytes)
+{
+    const struct table_meta *meta = table_meta(table);
+    const struct ikey low = {
+        .keyspace = keyspace, .key = from == NULL ? lsm_str("") : *from, .ts = TS_MAX};
+    const struct ikey high = {.keyspace = to == NULL ? keyspace + 1 : keyspace,
+                              .key = to == NULL ? lsm_str("") : *to,
+                              .ts = TS_MAX};
+    uint64_t start;
+    uint64_t end;
+    double share;
+
+    if (!table_meta_overlaps(meta, keyspace, from, to))
+        return LSM_OK;
+    TRY(table_approximate_offset(table, &low, &start));
+    TRY(table_approximate_offset(table, &high, &end));
+    share = end <= start || meta->size == 0 ? 0 : (double)(end - start) / (double)meta->size;
+    *bytes += (uint64_t)(share * (double)(meta->size + table_meta_referenced_bytes(meta)));
+    return LSM_OK;
+}
+
+lsm_status lsm_approximate_size(lsm_db *db, lsm_keyspace *handle, const lsm_slice *from,
+                                const lsm_slice *to, uint64_t *bytes)
+{
+    struct keyspace *keyspace;
+    struct view *view;
+    lsm_status status = LSM_OK;
+    uint64_t sum = 0;
+
+    TRY(db_check(db, "lsm_approximate_size"));
+    TRY(db_keyspace(db, handle, &keyspace));
+    if (bytes == NULL)
+        return lsm_fail(LSM_INVALID, "lsm_approximate_size: bytes is NULL");
+    view = views_acquire(&db->views);
+    for (unsigned l = 0; l < LEVEL_COUNT && status == LSM_OK; l++) {
+        const struct level *level = &view->version->levels[l];
+
+        for (size_t i = 0; i < level->count && status == LSM_OK; i++)
+            status = table_share(level->tables[i], keyspace->id, from, to, &sum);
+    }
+    view_unref(view);
+    if (status == LSM_OK)
+        *bytes = sum;
+    return status;
+}
+
+// --- health ---
+
+static void note_reason(lsm_health_info *info, lsm_health_state state)
+{
+    info->state = state;
+    (void)snprintf(info->reason, sizeof info->reason, "%s", lsm_errmsg());
+}
+
+lsm_status lsm_health(lsm_db *db, lsm_health_info *out)
+{
+    struct snapshot_info oldest;
+
+    TRY(db_check(db, "lsm_health"));
+    if (out == NULL)
+        return lsm_fail(LSM_INVALID, "lsm_health: out is NULL");
+    *out = (lsm_health_info){.state = LSM_HEALTHY};
+    out->open_children = children_count(&db->children);
+    if (oracle_list(db->oracle, &oldest, 1) > 0) {
+        out->oldest_snapshot_age_ns = oldest.age_ns;
+        (void)snprintf(out->oldest_snapshot_tag, sizeof out->oldest_snapshot_tag, "%s", oldest.tag);
+    }
+    if (poison_check(&db->poison) != LSM_OK)
+        note_reason(out, LSM_SICK);
+    else if (!db->is_read_only && compactor_health(db->compactor) != LSM_OK)
+        note_reason(out, LSM_DEGRADED);
+    return LSM_OK;
+}
+
+// --- options of the open database ---
+
+lsm_status lsm_set_option(lsm_db *db, const char *name, const char *value)
+{
+    struct lsm_options changed;
+    bool is_changeable;
+
+    TRY(db_check_writable(db, "lsm_set_option"));
+    TRY(options_is_changeable(name, &is_changeable));
+    if (!is_changeable)
+        return lsm_fail(LSM_INVALID, "option %s cannot change while the database is open", name);
+    mutex_lock(&db->options_mu);
+    changed = db->options;
+    mutex_unlock(&db->options_mu);
+    TRY(lsm_options_set(&changed, name, value));
+    TRY(options_check(&changed));
+
+    mutex_lock(&db->options_mu);
+    db->options = changed;
+    db_apply_options(db, &changed);
+    mutex_unlock(&db->options_mu);
+    cache_set_budget(db->cache, (size_t)changed.cache_size);
+    eventlog_write(db->events, "option_changed", "name=%s value=\"%s\"", name, value);
+    throttle_update(db->throttle);
+    compactor_wake(db->compactor);
+    return options_file_write(db->dir, &changed);
+}
+
+lsm_status lsm_get_option(lsm_db *db, const char *name, lsm_buf *value)
+{
+    struct lsm_options options;
+
+    TRY(db_check(db, "lsm_get_option"));
+    mutex_lock(&db->options_mu);
+    options = db->options;
+    mutex_unlock(&db->options_mu);
+    return lsm_options_get(&options, name, value);
+}

@@ -1,0 +1,50 @@
+// keyspaces.h -- the keyspaces of an open database, by id and by name.
+
+#ifndef LSM_DB_KEYSPACES_H
+#define LSM_DB_KEYSPACES_H
+
+#include "env/sync.h"
+#include "manifest/manifest.h"
+
+// One keyspace. Lives until the database is closed, dropped or not.
+struct keyspace {
+    uint32_t id;                           // immutable
+    char name[KEYSPACE_NAME_SIZE_MAX + 1]; // immutable
+    // Changed under the mutex of the set, read by any thread (relaxed).
+    _Atomic uint32_t value_threshold;
+    _Atomic uint32_t versions_to_keep;
+    _Atomic uint32_t compression;
+    _Atomic uint64_t ttl_seconds;
+    // 0, or the timestamp of its drop: reads at or above it are refused. Set by the
+    // writer role (release), read by any thread (acquire).
+    _Atomic uint64_t dropped_ts;
+};
+
+struct keyspaces {
+    struct mutex mu;         // rank LOCK_KEYSPACES; guards the fields below
+    struct keyspace **items; // by increasing id
+    size_t count;
+};
+
+void keyspaces_init(struct keyspaces *set);
+void keyspaces_release(struct keyspaces *set);
+
+// Adds one that the manifest knows.
+lsm_status keyspaces_add(struct keyspaces *set, const struct keyspace_info *info,
+                         struct keyspace **out);
+
+// NULL when there is none; by name only one that is not dropped.
+struct keyspace *keyspaces_find_id(struct keyspaces *set, uint32_t id);
+struct keyspace *keyspaces_find_name(struct keyspaces *set, const char *name);
+
+void keyspace_set_options(struct keyspace *keyspace, const struct keyspace_options *options);
+struct keyspace_options keyspace_get_options(const struct keyspace *keyspace);
+
+static inline bool keyspace_is_dropped_at(const struct keyspace *keyspace, uint64_t ts)
+{
+    uint64_t dropped = atomic_load_explicit(&keyspace->dropped_ts, memory_order_acquire);
+
+    return dropped != 0 && ts >= dropped;
+}
+
+#endif

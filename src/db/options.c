@@ -1,0 +1,581 @@
+#include "db/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+
+#define KIB (UINT64_C(1) << 10)
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+#define TIB (UINT64_C(1) << 40)
+
+#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_S  UINT64_C(1000000000)
+
+enum option_type {
+    OPTION_SIZE,
+    OPTION_COUNT,
+    OPTION_DURATION,
+    OPTION_NUMBER,
+    OPTION_BOOL,
+    OPTION_SYNC
+};
+
+struct option_spec {
+    const char *name;
+    enum option_type type;
+    size_t field; // offset in struct lsm_options
+    double number_default;
+    uint64_t integer_default;
+    uint64_t min;
+    uint64_t max;
+    bool changeable;
+    const char *default_text;
+    const char *range;
+    const char *help;
+};
+
+#define OPTION(name_, type_, default_, default_text_, min_, max_, range_, changeable_, help_)      \
+    {                                                                                              \
+        .name = #name_, .type = (type_), .field = offsetof(struct lsm_options, name_),             \
+        .integer_default = (default_), .min = (min_), .max = (max_), .changeable = (changeable_),  \
+        .default_text = (default_text_), .range = (range_), .help = (help_)                        \
+    }
+
+static const struct option_spec specs[] = {
+    OPTION(create_if_missing, OPTION_BOOL, 1, "true", 0, 1, "true or false", false,
+           "make the database when it is not there"),
+    OPTION(error_if_exists, OPTION_BOOL, 0, "false", 0, 1, "true or false", false,
+           "refuse to open a database that exists"),
+    OPTION(in_memory, OPTION_BOOL, 0, "false", 0, 1, "true or false", false,
+           "keep everything in memory; gone when closed"),
+    OPTION(sync, OPTION_SYNC, LSM_SYNC_FULL, "full", 0, 0, "full or written", true,
+           "what a commit waits for: the device, or the operating system"),
+    {.name = "sync_interval",
+     .type = OPTION_DURATION,
+     .field = offsetof(struct lsm_options, sync_interval_ns),
+     .integer_default = NS_PER_S,
+     .min = NS_PER_MS,
+     .max = 3600 * NS_PER_S,
+     .changeable = true,
+     .default_text = "1s",
+     .range = "1ms to 1h",
+     .help = "longest time that commits of sync mode written stay unsynced"},
+    OPTION(memtable_size, OPTION_SIZE, 64 * MIB, "64MiB", 64 * KIB, 4 * GIB, "64KiB to 4GiB", true,
+           "bytes gathered in memory before they are written to a table"),
+    OPTION(cache_size, OPTION_SIZE, 256 * MIB, "256MiB", 1 * MIB, 1 * TIB, "1MiB to 1TiB", true,
+           "bytes of blocks, indexes and filters kept in memory"),
+    OPTION(open_files_max, OPTION_COUNT, 0, "0", 0, 1000000, "0 (half of the limit) to 1000000",
+           false, "descriptors kept open for tables and segments"),
+    OPTION(workers, OPTION_COUNT, 0, "0", 0, 64, "0 (half of the processors, at least 2) to 64",
+           false, "background threads"),
+    OPTION(txn_bytes_max, OPTION_SIZE, 256 * MIB, "256MiB", 64 * KIB, 16 * GIB, "64KiB to 16GiB",
+           true, "keys and values that one transaction may write"),
+    OPTION(conflict_history_size, OPTION_SIZE, 8 * MIB, "8MiB", 64 * KIB, 1 * GIB, "64KiB to 1GiB",
+           false, "memory for recent commits, to find conflicts without a read"),
+    {.name = "idle_flush",
+     .type = OPTION_DURATION,
+     .field = offsetof(struct lsm_options, idle_flush_ns),
+     .integer_default = 10 * NS_PER_S,
+     .min = 100 * NS_PER_MS,
+     .max = 86400 * NS_PER_S,
+     .changeable = true,
+     .default_text = "10s",
+     .range = "100ms to 24h",
+     .help = "quiet time after which memtables are written out"},
+    OPTION(value_threshold, OPTION_SIZE, 1 * KIB, "1KiB", 0, 64 * KIB, "0 to 64KiB", true,
+           "values of this size and above stay in the value log"),
+    OPTION(segment_size_max, OPTION_SIZE, 256 * MIB, "256MiB", 1 * MIB, 4 * GIB, "1MiB to 4GiB",
+           true, "size that segments of the value log grow to"),
+    OPTION(block_size, OPTION_SIZE, 4 * KIB, "4KiB", 256, 1 * MIB, "256 to 1MiB", true,
+           "uncompressed blocks of tables"),
+    OPTION(compressed_block_size, OPTION_SIZE, 16 * KIB, "16KiB", 256, 1 * MIB, "256 to 1MiB", true,
+           "blocks of tables before compression"),
+    OPTION(table_size, OPTION_SIZE, 64 * MIB, "64MiB", 16 * KIB, 4 * GIB, "16KiB to 4GiB", true,
+           "size at which a merge starts a new table"),
+    OPTION(compression, OPTION_COUNT, 1, "1", 0, 22, "0 (none) to 22 (zstd level)", true,
+           "compression of the last level"),
+    OPTION(compression_upper, OPTION_COUNT, 0, "0", 0, 22, "0 (none) to 22 (zstd level)", true,
+           "compression of the levels above the last, but the first two"),
+    {.name = "filter_bits",
+     .type = OPTION_NUMBER,
+     .field = offsetof(struct lsm_options, filter_bits),
+     .number_default = 10,
+     .min = 0,
+     .max = 32,
+     .changeable = true,
+     .default_text = "10",
+     .range = "0 (no filter) to 32",
+     .help = "bloom filter bits per key"},
+    OPTION(versions_to_keep, OPTION_COUNT, 1, "1", 1, UINT32_MAX - 1, "1 to 4294967294", true,
+           "versions of a key that merges keep when no snapshot needs more"),
+    OPTION(level0_trigger, OPTION_COUNT, 4, "4", 1, 1000, "1 to 1000", true,
+           "tables in level 0 from which it is merged"),
+    OPTION(level0_slowdown, OPTION_COUNT, 20, "20", 2, 10000, "2 to 10000", false,
+           "tables in level 0 from which writes are slowed down"),
+    OPTION(level0_stop, OPTION_COUNT, 48, "48", 3, 10000, "3 to 10000", false,
+           "tables in level 0 at which writes wait"),
+    OPTION(level_base_size, OPTION_SIZE, 256 * MIB, "256MiB", 64 * KIB, 1 * TIB, "64KiB to 1TiB",
+           true, "largest target of the first level below level 0"),
+    OPTION(level_multiplier, OPTION_COUNT, 8, "8", 2, 100, "2 to 100", true,
+           "how much larger a level is than the one above"),
+    OPTION(debt_slowdown, OPTION_SIZE, 4 * GIB, "4GiB", 1 * MIB, 1024 * TIB, "1MiB to 1024TiB",
+           false, "bytes waiting to be merged from which writes are slowed down"),
+    OPTION(debt_stop, OPTION_SIZE, 64 * GIB, "64GiB", 1 * MIB, 1024 * TIB, "1MiB to 1024TiB", false,
+           "bytes waiting to be merged at which writes wait"),
+    OPTION(events_size_max, OPTION_SIZE, 4 * MIB, "4MiB", 0, 1 * GIB, "0 (none) to 1GiB", false,
+           "size at which the event log is rotated"),
+};
+
+#define SPEC_COUNT (sizeof specs / sizeof specs[0])
+
+static uint64_t *integer_field(const struct option_spec *spec, struct lsm_options *options)
+{
+    return (uint64_t *)((char *)options + spec->field);
+}
+
+static double *number_field(const struct option_spec *spec, struct lsm_options *options)
+{
+    return (double *)((char *)options + spec->field);
+}
+
+void options_init(struct lsm_options *options)
+{
+    memset(options, 0, sizeof *options);
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        if (specs[i].type == OPTION_NUMBER)
+            *number_field(&specs[i], options) = specs[i].number_default;
+        else
+            *integer_field(&specs[i], options) = specs[i].integer_default;
+    }
+}
+
+// --- finding a name ---
+
+// Edits (insert, delete, replace) between two short words; Wagner and Fischer, 1974.
+static size_t edit_distance(const char *a, const char *b)
+{
+    enum { WORD_SIZE_MAX = 64 };
+    size_t row[WORD_SIZE_MAX + 1];
+    const size_t columns = strnlen(b, WORD_SIZE_MAX);
+
+    for (size_t j = 0; j <= columns; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1] != '\0'; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i;
+        for (size_t j = 1; j <= columns; j++) {
+            const size_t replace = diagonal + (a[i - 1] != b[j - 1]);
+            const size_t shift = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+
+            diagonal = row[j];
+            row[j] = replace < shift ? replace : shift;
+        }
+    }
+    return row[columns];
+}
+
+static lsm_status find_spec(const char *name, const struct option_spec **out)
+{
+    const struct option_spec *nearest = &specs[0];
+    size_t nearest_distance = SIZE_MAX;
+
+    if (name == NULL)
+        return lsm_fail(LSM_INVALID, "the name of the option is NULL");
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        const size_t distance = edit_distance(name, specs[i].name);
+
+        if (distance == 0) {
+            *out = &specs[i];
+            return LSM_OK;
+        }
+        if (distance < nearest_distance) {
+            nearest = &specs[i];
+            nearest_distance = distance;
+        }
+    }
+    return lsm_fail(LSM_INVALID, "there is no option '%s'; the nearest is '%s'", name,
+                    nearest->name);
+}
+
+lsm_status options_is_changeable(const char *name, bool *is_changeable)
+{
+    const struct option_spec *spec;
+
+    TRY(find_spec(name, &spec));
+    *is_changeable = spec->changeable;
+    return LSM_OK;
+}
+
+// --- values as text ---
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+static const struct unit size_units[] = {
+    {"", 1},      {"B", 1},   {"KiB", KIB}, {"MiB", MIB}, {"GiB", GIB},
+    {"TiB", TIB}, {"K", KIB}, {"M", MIB},   {"G", GIB},   {"T", TIB},
+};
+static const struct unit duration_units[] = {
+    {"ns", 1},
+    {"us", 1000},
+    {"ms", NS_PER_MS},
+    {"s", NS_PER_S},
+    {"m", 60 * NS_PER_S},
+    {"h", 3600 * NS_PER_S},
+    {"d", 86400 * NS_PER_S},
+};
+static const struct unit count_units[] = {{"", 1}};
+
+static lsm_status bad_value(const struct option_spec *spec, const char *text)
+{
+    return lsm_fail(LSM_INVALID, "option %s cannot be '%s': it takes %s", spec->name, text,
+                    spec->range);
+}
+
+static lsm_status parse_with_units(const struct option_spec *spec, const char *text,
+                                   const struct unit *units, size_t unit_count, uint64_t *out)
+{
+    char *rest;
+    unsigned long long number;
+
+    errno = 0;
+    number = strtoull(text, &rest, 10);
+    if (rest == text || !isdigit((unsigned char)text[0]) || errno != 0)
+        return bad_value(spec, text);
+    while (*rest == ' ')
+        rest++;
+    for (size_t i = 0; i < unit_count; i++) {
+        if (strcasecmp(rest, units[i].name) == 0) {
+            if (__builtin_mul_overflow(number, units[i].factor, out) || *out < spec->min ||
+                *out > spec->max)
+                return bad_value(spec, text);
+            return LSM_OK;
+        }
+    }
+    return bad_value(spec, text);
+}
+
+static lsm_status parse_number(const struct option_spec *spec, const char *text, double *out)
+{
+    char *rest;
+    double number;
+
+    errno = 0;
+    number = strtod(text, &rest);
+    if (rest == text || *rest != '\0' || errno != 0 || !(number >= (double)spec->min) ||
+        !(number <= (double)spec->max))
+        return bad_value(spec, text);
+    *out = number;
+    return LSM_OK;
+}
+
+static lsm_status parse_integer(const struct option_spec *spec, const char *text, uint64_t *out)
+{
+    switch (spec->type) {
+    case OPTION_SIZE:
+        return parse_with_units(spec, text, size_units, sizeof size_units / sizeof size_units[0],
+                                out);
+    case OPTION_DURATION:
+        return parse_with_units(spec, text, duration_units,
+                                sizeof duration_units / sizeof duration_units[0], out);
+    case OPTION_COUNT:
+        return parse_with_units(spec, text, count_units, 1, out);
+    case OPTION_BOOL:
+        if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+            return bad_value(spec, text);
+        *out = strcmp(text, "true") == 0;
+        return LSM_OK;
+    case OPTION_SYNC:
+        if (strcmp(text, "full") != 0 && strcmp(text, "written") != 0)
+            return bad_value(spec, text);
+        *out = strcmp(text, "full") == 0 ? LSM_SYNC_FULL : LSM_SYNC_WRITTEN;
+        return LSM_OK;
+    case OPTION_NUMBER:
+        break;
+    }
+    return bad_value(spec, text);
+}
+
+static lsm_status set_by_spec(struct lsm_options *options, const struct option_spec *spec,
+                              const char *text)
+{
+    if (spec->type == OPTION_NUMBER)
+        return parse_number(spec, text, number_field(spec, options));
+    return parse_integer(spec, text, integer_field(spec, options));
+}
+
+// Writes `value` with the largest unit that divides it.
+static int format_with_units(char *to, size_t size, uint64_t value, const struct unit *units,
+                             size_t unit_count)
+{
+    const struct unit *best = &units[0];
+
+    for (size_t i = 0; i < unit_count; i++) {
+        if (units[i].factor > best->factor && value != 0 && value % units[i].factor == 0)
+            best = &units[i];
+    }
+    return snprintf(to, size, "%llu%s", (unsigned long long)(value / best->factor), best->name);
+}
+
+static void format_by_spec(const struct lsm_options *options, const struct option_spec *spec,
+                           char *to, size_t size)
+{
+    struct lsm_options *readable = (struct lsm_options *)options; // read through only
+    const uint64_t value = spec->type == OPTION_NUMBER ? 0 : *integer_field(spec, readable);
+
+    switch (spec->type) {
+    case OPTION_SIZE:
+        (void)format_with_units(to, size, value, size_units, 6);
+        break;
+    case OPTION_DURATION:
+        (void)format_with_units(to, size, value, duration_units,
+                                sizeof duration_units / sizeof duration_units[0]);
+        break;
+    case OPTION_COUNT:
+        (void)snprintf(to, size, "%llu", (unsigned long long)value);
+        break;
+    case OPTION_NUMBER:
+        (void)snprintf(to, size, "%g", *number_field(spec, readable));
+        break;
+    case OPTION_BOOL:
+        (void)snprintf(to, size, "%s", value != 0 ? "true" : "false");
+        break;
+    case OPTION_SYNC:
+        (void)snprintf(to, size, "%s", value == LSM_SYNC_FULL ? "full" : "written");
+        break;
+    }
+}
+
+// --- options that contradict each other ---
+
+lsm_status options_check(const struct lsm_options *options)
+{
+    if (options->level0_slowdown < options->level0_trigger ||
+        options->level0_stop <= options->level0_slowdown)
+        return lsm_fail(LSM_INVALID,
+                        "options level0_trigger <= level0_slowdown < level0_stop must hold: "
+                        "they are %llu, %llu, %llu",
+                        (unsigned long long)options->level0_trigger,
+                        (unsigned long long)options->level0_slowdown,
+                        (unsigned long long)options->level0_stop);
+    if (options->debt_stop <= options->debt_slowdown)
+        return lsm_fail(LSM_INVALID, "option debt_stop (%llu) must be above debt_slowdown (%llu)",
+                        (unsigned long long)options->debt_stop,
+                        (unsigned long long)options->debt_slowdown);
+    return LSM_OK;
+}
+
+// --- text files ---
+
+lsm_status options_format(const struct lsm_options *options, lsm_buf *to)
+{
+    char line[256];
+    char value[64];
+
+    TRY(buf_append(to, "# lsmkv options\n", 16));
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        int size;
+
+        format_by_spec(options, &specs[i], value, sizeof value);
+        size = snprintf(line, sizeof line, "\n# %s (%s)\n%s = %s\n", specs[i].help, specs[i].range,
+                        specs[i].name, value);
+        TRY(buf_append(to, line, (size_t)size < sizeof line ? (size_t)size : sizeof line - 1));
+    }
+    return LSM_OK;
+}
+
+// Cuts `line` into name and value, both trimmed and zero-terminated; false for a
+// line that is empty or a comment.
+static bool split_line(char *line, char **name, char **value)
+{
+    char *end;
+
+    line += strspn(line, " \t\r");
+    if (*line == '\0' || *line == '#')
+        return false;
+    *name = line;
+    *value = strchr(line, '=');
+    if (*value != NULL)
+        *(*value)++ = '\0';
+    else
+        *value = line + strlen(line);
+    *value += strspn(*value, " \t");
+    for (end = *value + strlen(*value); end > *value && strchr(" \t\r", end[-1]) != NULL;)
+        *--end = '\0';
+    for (end = *name + strlen(*name); end > *name && strchr(" \t", end[-1]) != NULL;)
+        *--end = '\0';
+    return true;
+}
+
+lsm_status options_parse(struct lsm_options *options, lsm_slice text, const char *name)
+{
+    struct lsm_options parsed = *options;
+    const char *at = text.data;
+    const char *end = at + text.size;
+
+    for (unsigned number = 1; at < end; number++) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        const size_t size = newline == NULL ? (size_t)(end - at) : (size_t)(newline - at);
+        char line[256];
+        char *key;
+        char *value;
+        const struct option_spec *spec;
+        lsm_status status;
+
+        if (size >= sizeof line)
+            return lsm_fail(LSM_INVALID, "%s, line %u: longer than %zu characters", name, number,
+                            sizeof line - 1);
+        memcpy(line, at, size);
+        line[size] = '\0';
+        at += newline == NULL ? size : size + 1;
+        if (!split_line(line, &key, &value))
+            continue;
+        status = find_spec(key, &spec);
+        if (status == LSM_OK)
+            status = set_by_spec(&parsed, spec, value);
+        if (status != LSM_OK) {
+            char where[128];
+
+            (void)snprintf(where, sizeof where, "%s, line %u", name, number);
+            return lsm_fail_in(status, where);
+        }
+    }
+    *options = parsed;
+    return LSM_OK;
+}
+
+// --- the public functions ---
+
+lsm_status lsm_options_new(lsm_options **out)
+{
+    lsm_options *options;
+
+    if (out == NULL)
+        return lsm_fail(LSM_INVALID, "lsm_options_new: out is NULL");
+    options = mem_alloc(sizeof *options);
+    if (options == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "options: %zu bytes", sizeof *options);
+    options_init(options);
+    *out = options;
+    return LSM_OK;
+}
+
+void lsm_options_free(lsm_options *options)
+{
+    mem_free(options);
+}
+
+lsm_status lsm_options_set(lsm_options *options, const char *name, const char *value)
+{
+    const struct option_spec *spec;
+
+    if (options == NULL || value == NULL)
+        return lsm_fail(LSM_INVALID, "lsm_options_set: %s is NULL",
+                        options == NULL ? "options" : "value");
+    TRY(find_spec(name, &spec));
+    return set_by_spec(options, spec, value);
+}
+
+lsm_status lsm_options_get(const lsm_options *options, const char *name, lsm_buf *value)
+{
+    const struct option_spec *spec;
+    char text[64];
+
+    if (options == NULL || value == NULL)
+        return lsm_fail(LSM_INVALID, "lsm_options_get: %s is NULL",
+                        options == NULL ? "options" : "value");
+    TRY(find_spec(name, &spec));
+    format_by_spec(options, spec, text, sizeof text);
+    TRY(buf_reserve(value, strlen(text) + 1));
+    memcpy(value->data, text, strlen(text) + 1);
+    value->size = strlen(text);
+    return LSM_OK;
+}
+
+static lsm_status set_integer(lsm_options *options, const char *name, uint64_t number)
+{
+    const struct option_spec *spec;
+
+    if (options == NULL)
+        return lsm_fail(LSM_INVALID, "lsm_options_set_%s: options is NULL", name);
+    TRY(find_spec(name, &spec));
+    if (number < spec->min || number > spec->max)
+        return lsm_fail(LSM_INVALID, "option %s cannot be %llu: it takes %s", name,
+                        (unsigned long long)number, spec->range);
+    *integer_field(spec, options) = number;
+    return LSM_OK;
+}
+
+lsm_status lsm_options_set_create(lsm_options *options, bool create_if_missing)
+{
+    return set_integer(options, "create_if_missing", create_if_missing);
+}
+
+lsm_status lsm_options_set_error_if_exists(lsm_options *options, bool error)
+{
+    return set_integer(options, "error_if_exists", error);
+}
+
+lsm_status lsm_options_set_in_memory(lsm_options *options, bool in_memory)
+{
+    return set_integer(options, "in_memory", in_memory);
+}
+
+lsm_status lsm_options_set_memtable_size(lsm_options *options, uint64_t bytes)
+{
+    return set_integer(options, "memtable_size", bytes);
+}
+
+lsm_status lsm_options_set_cache_size(lsm_options *options, uint64_t bytes)
+{
+    return set_integer(options, "cache_size", bytes);
+}
+
+lsm_status lsm_options_set_value_threshold(lsm_options *options, uint32_t bytes)
+{
+    return set_integer(options, "value_threshold", bytes);
+}
+
+lsm_status lsm_options_set_compression(lsm_options *options, unsigned zstd_level)
+{
+    return set_integer(options, "compression", zstd_level);
+}
+
+lsm_status lsm_options_set_workers(lsm_options *options, unsigned count)
+{
+    return set_integer(options, "workers", count);
+}
+
+lsm_status lsm_options_set_txn_bytes_max(lsm_options *options, uint64_t bytes)
+{
+    return set_integer(options, "txn_bytes_max", bytes);
+}
+
+bool lsm_option_at(size_t index, lsm_option_info *info)
+{
+    static const char *const type_names[] = {
+        [OPTION_SIZE] = "size",     [OPTION_COUNT] = "count", [OPTION_DURATION] = "duration",
+        [OPTION_NUMBER] = "number", [OPTION_BOOL] = "bool",   [OPTION_SYNC] = "enum",
+    };
+
+    if (index >= SPEC_COUNT || info == NULL)
+        return false;
+    *info = (lsm_option_info){
+        .name = specs[index].name,
+        .type = type_names[specs[index].type],
+        .default_value = specs[index].default_text,
+        .range = specs[index].range,
+        .changeable = specs[index].changeable,
+        .help = specs[index].help,
+    };
+    return true;
+}

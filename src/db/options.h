@@ -1,0 +1,68 @@
+// options.h -- every option of a database: one table of names, types and ranges.
+
+#ifndef LSM_DB_OPTIONS_H
+#define LSM_DB_OPTIONS_H
+
+#include "base/bytes.h"
+#include "env/env.h"
+
+// Field by field what `lsm_options_set()` sets; docs/tuning.md explains them.
+struct lsm_options {
+    uint64_t create_if_missing;
+    uint64_t error_if_exists;
+    uint64_t in_memory;
+    uint64_t sync; // enum lsm_sync_mode, never the default
+    uint64_t sync_interval_ns;
+
+    uint64_t memtable_size;
+    uint64_t cache_size;
+    uint64_t open_files_max; // 0: half of what the system allows
+    uint64_t workers;        // 0: half of the processors, at least 2
+    uint64_t txn_bytes_max;
+    uint64_t conflict_history_size;
+    uint64_t idle_flush_ns;
+
+    uint64_t value_threshold;
+    uint64_t segment_size_max;
+
+    uint64_t block_size;
+    uint64_t compressed_block_size;
+    uint64_t table_size;
+    uint64_t compression;
+    uint64_t compression_upper;
+    double filter_bits;
+
+    uint64_t versions_to_keep;
+    uint64_t level0_trigger;
+    uint64_t level0_slowdown;
+    uint64_t level0_stop;
+    uint64_t level_base_size;
+    uint64_t level_multiplier;
+    uint64_t debt_slowdown;
+    uint64_t debt_stop;
+
+    uint64_t events_size_max;
+
+    // Not an option by name: a database inside another env, for tests and the
+    // in-memory mode. Borrowed. NULL: the machine's.
+    struct env *env;
+    // Not an option by name: jobs run only when a test says so.
+    bool is_manual;
+};
+
+void options_init(struct lsm_options *options);
+
+// LSM_INVALID when options contradict each other.
+lsm_status options_check(const struct lsm_options *options);
+
+// Appends all options as a text file to `to`.
+lsm_status options_format(const struct lsm_options *options, lsm_buf *to);
+
+// Sets what the lines of `text` name; `name` is of the file, for the words.
+lsm_status options_parse(struct lsm_options *options, lsm_slice text, const char *name);
+
+// Whether the option may change while the database is open; LSM_INVALID, suggesting the
+// nearest name, when there is no such option.
+lsm_status options_is_changeable(const char *name, bool *is_changeable);
+
+#endif

@@ -1,0 +1,474 @@
+#include "db/recovery.h"
+
+#include "base/alloc.h"
+#include "base/file_header.h"
+#include "base/hash.h"
+#include "vlog/log_recovery.h"
+
+// The first segment of a new database, and the smallest of any.
+#define SEGMENT_SIZE_MIN (UINT64_C(1) << 20)
+
+void recovery_release(struct recovery *recovery)
+{
+    for (size_t i = 0; i < recovery->memtable_count; i++)
+        logged_memtable_unref(recovery->memtables[i]);
+    mem_free(recovery->memtables);
+    log_recovery_free(recovery->log);
+    if (recovery->version != NULL)
+        version_unref(recovery->version);
+    manifest_state_release(&recovery->state);
+}
+
+// --- looking at a directory ---
+
+// What the names in a directory say.
+struct directory_look {
+    bool has_tables;
+    bool has_later_segments; // other than the first
+    bool has_first_segment;
+    char foreign[64]; // a name that is not ours; "" when there is none
+};
+
+static lsm_status look_at_name(void *ctx, const char *name, uint64_t size, bool is_regular)
+{
+    struct directory_look *look = ctx;
+    uint64_t number;
+
+    (void)size;
+    (void)is_regular;
+    switch (filename_parse(name, &number)) {
+    case FILENAME_UNKNOWN:
+        if (look->foreign[0] == '\0') {
+            const size_t length = strnlen(name, sizeof look->foreign - 1);
+
+            memcpy(look->foreign, name, length);
+            look->foreign[length] = '\0';
+        }
+        break;
+    case FILENAME_TABLE:
+        look->has_tables = true;
+        break;
+    case FILENAME_SEGMENT:
+        look->has_first_segment |= number == 1;
+        look->has_later_segments |= number != 1;
+        break;
+    default:
+        break;
+    }
+    return LSM_OK;
+}
+
+static lsm_status note_frame(void *ctx, uint64_t offset, uint64_t size,
+                             const struct frame_header *header, lsm_slice entries)
+{
+    (void)offset;
+    (void)size;
+    (void)entries;
+    if (header != NULL)
+        *(bool *)ctx = true;
+    return LSM_OK;
+}
+
+// Whether files without a CURRENT are what a crash while making the database left: then no
+// commit can have been acknowledged, so there is no table, and the first segment, the only
+// one, holds no frame.
+static lsm_status is_unfinished_creation(struct dir *dir, const struct directory_look *look,
+                                         bool *is_unfinished)
+{
+    bool has_frame = false;
+
+    if (look->has_tables || look->has_later_segments) {
+        *is_unfinished = false;
+        return LSM_OK;
+    }
+    if (look->has_first_segment)
+        TRY(segment_scan(dir, filename_of(FILENAME_SEGMENT, 1).text, false, note_frame,
+                         &has_frame));
+    *is_unfinished = !has_frame;
+    return LSM_OK;
+}
+
+// A directory without CURRENT: empty, foreign, left by a crash, or damaged.
+static lsm_status look_without_current(struct dir *dir, lsm_status status)
+{
+    struct directory_look look = {.has_tables = false};
+    struct failure failure;
+    bool is_unfinished;
+
+    failure_capture(&failure, status);
+    TRY(dir_list(dir, look_at_name, &look));
+    if (status == LSM_NOT_FOUND && look.foreign[0] != '\0')
+        return lsm_fail(LSM_INVALID, "%s is not a database, and not empty: it holds '%s'",
+                        dir->path, look.foreign);
+    if (status == LSM_NOT_FOUND)
+        return LSM_OK;
+    TRY(is_unfinished_creation(dir, &look, &is_unfinished));
+    return is_unfinished ? LSM_OK : failure_raise(&failure);
+}
+
+lsm_status recovery_look(struct env *env, struct dir *dir, bool *is_new, struct uuid *db_uuid)
+{
+    lsm_status status = manifest_exists(dir);
+
+    if (status == LSM_OK) {
+        *is_new = false;
+        return manifest_read_uuid(dir, db_uuid);
+    }
+    if (status != LSM_NOT_FOUND && status != LSM_CORRUPT)
+        return status;
+    TRY(look_without_current(dir, status));
+    *is_new = true;
+    return env_random(env, db_uuid->bytes, sizeof db_uuid->bytes);
+}
+
+// --- reading ---
+
+// The state of a database that is about to be made.
+static lsm_status new_state(struct lsm_db *db, struct manifest_state *state)
+{
+    *state = (struct manifest_state){
+        .db_uuid = db->tables.db_uuid,
+        .next_file_id = 1,
+        .next_keyspace_id = KEYSPACE_DEFAULT_ID + 1,
+        .last_wall_ns = clock_wall_ns(db->env),
+        .keyspace_count = 1,
+    };
+    state->keyspaces = mem_alloc_zeroed(1, sizeof *state->keyspaces);
+    if (state->keyspaces == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "keyspace: %zu bytes", sizeof *state->keyspaces);
+    state->keyspaces[0] = (struct keyspace_info){
+        .id = KEYSPACE_DEFAULT_ID,
+        .name = "default",
+        .options = {.value_threshold = KEYSPACE_INHERIT,
+                    .versions_to_keep = KEYSPACE_INHERIT,
+                    .compression = KEYSPACE_INHERIT},
+    };
+    return LSM_OK;
+}
+
+static lsm_status read_existing(struct lsm_db *db, struct recovery *recovery)
+{
+    struct manifest_state *state = &recovery->state;
+    const struct log_found *found;
+
+    TRY(manifest_read(&db->tables, &db->segments, state, &recovery->version));
+    const struct log_recovery_input input = {
+        .chain = state->chain,
+        .chain_count = state->chain_count,
+        .replay = state->replay,
+        .mark = state->mark,
+        .edit_number = state->edit_number,
+        .last_ts = state->last_ts,
+        .is_clean = state->is_clean,
+    };
+
+    TRY(log_recovery_walk(&db->segments, &input, &recovery->log));
+    found = log_recovery_found(recovery->log);
+    recovery->last_ts = found->last_ts > state->last_ts ? found->last_ts : state->last_ts;
+    recovery->last_wall_ns =
+        found->last_wall_ns > state->last_wall_ns ? found->last_wall_ns : state->last_wall_ns;
+    return LSM_OK;
+}
+
+lsm_status recovery_read(struct lsm_db *db, bool is_new, struct recovery *recovery)
+{
+    *recovery = (struct recovery){.is_new = is_new};
+    if (!is_new)
+        return read_existing(db, recovery);
+    TRY(new_state(db, &recovery->state));
+    recovery->last_wall_ns = recovery->state.last_wall_ns;
+    return version_new(&db->bin, &recovery->version);
+}
+
+// --- replaying ---
+
+struct replay {
+    struct lsm_db *db;
+    struct recovery *recovery;
+};
+
+static struct logged_memtable *newest_memtable(const struct recovery *recovery)
+{
+    return recovery->memtable_count == 0 ? NULL : recovery->memtables[recovery->memtable_count - 1];
+}
+
+static lsm_status add_memtable(struct lsm_db *db, struct recovery *recovery,
+                               struct log_position start)
+{
+    struct logged_memtable **memtables = mem_resize_array(
+        recovery->memtables, recovery->memtable_count + 1, sizeof(struct logged_memtable *));
+
+    if (memtables == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "%zu memtables", recovery->memtable_count + 1);
+    recovery->memtables = memtables;
+    TRY(logged_memtable_new(&db->bin, (size_t)db->options.memtable_size, start,
+                            &memtables[recovery->memtable_count]));
+    recovery->memtable_count++;
+    return LSM_OK;
+}
+
+static lsm_status insert_entries(struct logged_memtable *lm, const struct frame_header *header,
+                                 struct log_position position, lsm_slice entries,
+                                 size_t keyspace_count)
+{
+    struct frame_reader reader;
+    struct entry entry;
+    lsm_status status;
+
+    TRY(memtable_reserve(lm->mem, header->entry_count,
+                         entries.size + header->entry_count * (size_t)POINTER_SIZE_MAX,
+                         keyspace_count));
+    frame_reader_over(&reader, header, position, entries);
+    while ((status = frame_reader_next(&reader, &entry)) == LSM_OK)
+        memtable_insert(lm->mem, &entry, key_hash(entry.keyspace, entry.key));
+    return status == LSM_NOT_FOUND ? LSM_OK : status;
+}
+
+static lsm_status replay_frame(void *ctx, const struct frame_header *header,
+                               struct log_position position, struct segment *segment,
+                               lsm_slice entries)
+{
+    const struct replay *replay = ctx;
+    struct recovery *recovery = replay->recovery;
+    struct logged_memtable *lm = newest_memtable(recovery);
+    const uint64_t keyspaces = recovery->state.next_keyspace_id;
+
+    if (header->type != FRAME_COMMIT)
+        return LSM_OK;
+    if (lm == NULL || (!memtable_is_empty(lm->mem) &&
+                       memtable_used(lm->mem) + entries.size > replay->db->options.memtable_size)) {
+        TRY(add_memtable(replay->db, recovery, position));
+        lm = newest_memtable(recovery);
+    }
+    TRY(logged_memtable_add_segment(lm, segment));
+    TRY(insert_entries(lm, header, position, entries,
+                       keyspaces < header->entry_count ? (size_t)keyspaces : header->entry_count));
+    if (lm->first_ts == 0)
+        lm->first_ts = header->ts;
+    lm->last_ts = header->ts;
+    return LSM_OK;
+}
+
+// Replays what survived; there is at least one memtable afterwards, which starts at
+// `restart` when nothing did.
+static lsm_status replay_log(struct lsm_db *db, struct recovery *recovery, bool is_read_only,
+                             struct log_position restart)
+{
+    struct replay replay = {.db = db, .recovery = recovery};
+
+    if (recovery->log != NULL)
+        TRY(log_recovery_replay(recovery->log, is_read_only, replay_frame, &replay));
+    if (recovery->memtable_count > 0)
+        return LSM_OK;
+    return add_memtable(db, recovery, restart);
+}
+
+// The oldest memtable first, the newest one active.
+static lsm_status set_views(struct lsm_db *db, struct recovery *recovery, struct version *version)
+{
+    TRY(views_init(&db->views, &db->bin, recovery->memtables[0], version));
+    for (size_t i = 1; i < recovery->memtable_count; i++) {
+        lsm_status status = views_push_memtable(&db->views, recovery->memtables[i]);
+
+        if (status != LSM_OK) {
+            views_release(&db->views);
+            return status;
+        }
+    }
+    return LSM_OK;
+}
+
+lsm_status recovery_start_read_only(struct lsm_db *db, struct recovery *recovery)
+{
+    db->read_only_mark = log_recovery_found(recovery->log)->mark;
+    TRY(replay_log(db, recovery, true, recovery->state.replay));
+    return set_views(db, recovery, recovery->version);
+}
+
+// --- starting to write ---
+
+// The log as it goes on: the restart segment, and the older ones still needed.
+struct restart {
+    struct segment *segment;
+    uint32_t id;
+    uint64_t end;
+    struct log_position replay;
+    struct log_link *links;    // those still needed, then the restart segment
+    struct segment **segments; // the same
+    size_t count;
+    struct log_link *left; // those no longer needed
+    struct segment **left_segments;
+    size_t left_count;
+};
+
+static void restart_release(struct restart *restart)
+{
+    if (restart->segment != NULL)
+        segment_unref(restart->segment);
+    mem_free(restart->links);
+    mem_free(restart->segments);
+    mem_free(restart->left);
+    mem_free(restart->left_segments);
+}
+
+static lsm_status remove_if_there(struct dir *dir, enum filename_kind kind, uint64_t number)
+{
+    lsm_status status = file_unlink(dir, filename_of(kind, number).text);
+
+    return status == LSM_NOT_FOUND ? LSM_OK : status;
+}
+
+static lsm_status make_segment(struct lsm_db *db, struct recovery *recovery,
+                               struct restart *restart)
+{
+    if (!recovery->is_new) {
+        restart->id = log_recovery_found(recovery->log)->id_max + 1;
+        return log_recovery_restart(recovery->log, restart->id, SEGMENT_SIZE_MIN, &restart->segment,
+                                    &restart->end);
+    }
+    // Left by a crash while the database was being made: recovery_look() has found no commit.
+    TRY(remove_if_there(db->dir, FILENAME_SEGMENT, 1));
+    TRY(remove_if_there(db->dir, FILENAME_MANIFEST, recovery->state.next_file_id));
+    restart->id = 1;
+    restart->end = FILE_HEADER_SIZE;
+    TRY(log_create_segment(&db->segments, restart->id, SEGMENT_SIZE_MIN, &restart->segment));
+    return dir_sync(db->dir);
+}
+
+// Sorts the old chain into what replay still needs and what has left the log.
+static lsm_status sort_chain(struct recovery *recovery, struct restart *restart)
+{
+    const struct log_link *links = NULL;
+    struct segment *const *segments = NULL;
+    size_t count = 0;
+
+    if (recovery->log != NULL)
+        log_recovery_chain(recovery->log, &links, &segments, &count);
+    restart->links = mem_alloc_zeroed(count + 1, sizeof *restart->links);
+    restart->segments = mem_alloc_zeroed(count + 1, sizeof(struct segment *));
+    restart->left = mem_alloc_zeroed(count + 1, sizeof *restart->left);
+    restart->left_segments = mem_alloc_zeroed(count + 1, sizeof(struct segment *));
+    if (restart->links == NULL || restart->segments == NULL || restart->left == NULL ||
+        restart->left_segments == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "a chain of %zu segments", count);
+    for (size_t i = 0; i < count; i++) {
+        if (links[i].id >= restart->replay.segment) {
+            restart->links[restart->count] = links[i];
+            restart->segments[restart->count++] = segments[i];
+        } else {
+            restart->left[restart->left_count] = links[i];
+            restart->left_segments[restart->left_count++] = segments[i];
+        }
+    }
+    restart->links[restart->count] =
+        (struct log_link){.id = restart->id, .uuid = *segment_uuid(restart->segment)};
+    restart->segments[restart->count++] = restart->segment;
+    return LSM_OK;
+}
+
+// The version with the log as it goes on.
+static lsm_status restarted_version(struct lsm_db *db, struct recovery *recovery,
+                                    const struct restart *restart, struct version **out)
+{
+    struct segment_set *dropped = NULL;
+    const struct edit edit = {
+        .number = recovery->state.edit_number,
+        .has_log = true,
+        .replay = restart->replay,
+        .chain = restart->links,
+        .chain_segments = restart->segments,
+        .chain_count = restart->count,
+        .left = restart->left,
+        .left_segments = restart->left_segments,
+        .left_count = restart->left_count,
+    };
+
+    TRY(version_apply(recovery->version, &edit, &db->tables, &db->segments, out, &dropped));
+    if (dropped != NULL)
+        segment_set_unref(dropped); // files that nothing names are removed as orphans
+    return LSM_OK;
+}
+
+static lsm_status start_manifest(struct lsm_db *db, struct recovery *recovery,
+                                 const struct restart *restart, struct version *version)
+{
+    struct manifest_state state = recovery->state;
+
+    // Borrows the keyspaces of the recovered state and the links of the restart.
+    state.replay = restart->replay;
+    state.chain = restart->links;
+    state.chain_count = restart->count;
+    state.mark = (struct log_position){.segment = restart->id, .offset = restart->end};
+    state.last_ts = recovery->last_ts;
+    state.last_wall_ns = recovery->last_wall_ns;
+    state.is_clean = false;
+    return manifest_start(&db->tables, &db->segments, &db->poison, db->events, &state, version,
+                          &db->manifest);
+}
+
+static lsm_status remove_orphans(struct lsm_db *db, const struct restart *restart,
+                                 struct version *version)
+{
+    CLEANUP(mem_freep) uint32_t *ids = mem_resize_array(NULL, restart->count, sizeof *ids);
+    size_t removed = 0;
+
+    if (ids == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "%zu segments", restart->count);
+    for (size_t i = 0; i < restart->count; i++)
+        ids[i] = restart->links[i].id;
+    TRY(manifest_remove_orphans(db->manifest, version, ids, restart->count, &removed));
+    if (removed > 0)
+        eventlog_write(db->events, "orphans_removed", "files=%zu", removed);
+    return LSM_OK;
+}
+
+static lsm_status start_log(struct lsm_db *db, struct recovery *recovery, struct restart *restart)
+{
+    const struct log_start start = {
+        .active = restart->segment,
+        .end = restart->end,
+        .next_sequence =
+            recovery->log == NULL ? 1 : log_recovery_found(recovery->log)->last_sequence + 1,
+        .last_ts = recovery->last_ts,
+        .next_segment_id = restart->id + 1,
+        .chain = restart->links,
+        .chain_segments = restart->segments,
+        .chain_count = restart->count - 1,
+    };
+
+    TRY(log_new(&db->segments, db->events, &start, &db->log));
+    restart->segment = NULL; // the log has it now
+    return LSM_OK;
+}
+
+static lsm_status start_writing(struct lsm_db *db, struct recovery *recovery,
+                                struct restart *restart)
+{
+    struct version *version;
+    lsm_status status;
+
+    TRY(make_segment(db, recovery, restart));
+    restart->replay = (struct log_position){.segment = restart->id, .offset = FILE_HEADER_SIZE};
+    TRY(replay_log(db, recovery, false, restart->replay));
+    restart->replay = recovery->memtables[0]->start;
+    TRY(sort_chain(recovery, restart));
+    TRY(restarted_version(db, recovery, restart, &version));
+    status = start_manifest(db, recovery, restart, version);
+    if (status == LSM_OK)
+        status = remove_orphans(db, restart, version);
+    if (status == LSM_OK)
+        status = start_log(db, recovery, restart);
+    if (status == LSM_OK)
+        status = set_views(db, recovery, version);
+    version_unref(version);
+    return status;
+}
+
+lsm_status recovery_start(struct lsm_db *db, struct recovery *recovery)
+{
+    struct restart restart = {.segment = NULL};
+    lsm_status status = start_writing(db, recovery, &restart);
+
+    restart_release(&restart);
+    return status;
+}

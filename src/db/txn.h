@@ -1,0 +1,46 @@
+// txn.h -- an open transaction: a snapshot, what it wrote and what it read.
+
+#ifndef LSM_DB_TXN_H
+#define LSM_DB_TXN_H
+
+#include "db/read.h"
+#include "txn/write_set.h"
+
+struct savepoint {
+    uint64_t id;
+    uint64_t mark; // of the write set
+};
+
+// One thread at a time.
+struct lsm_txn {
+    struct lsm_db *db; // NULL once finished
+    struct child child;
+    lsm_txn_mode mode;
+    struct snapshot_slot *slot; // until finished
+    uint64_t read_ts;
+    uint64_t commit_ts;
+    struct write_set *writes; // NULL when read-only
+    struct read_set *reads;   // of a serializable one; else NULL
+    // The failure to note a read, which fails the commit; LSM_OK when there is none.
+    struct failure lost_read;
+
+    struct savepoint *savepoints;
+    size_t savepoint_count;
+    uint64_t last_savepoint;
+
+    size_t iter_count; // open ones
+    bool is_freed;     // by the application, while iterators are open
+};
+
+// LSM_INVALID unless the transaction can be used.
+lsm_status txn_check(const struct lsm_txn *txn, const char *function);
+
+// Notes, for validation, that the keys from `low` to `high` (NULL: all above) were seen. A
+// failure is kept and fails the commit.
+void txn_note_range(struct lsm_txn *txn, uint32_t keyspace, lsm_slice low, const lsm_slice *high);
+
+// An iterator of the transaction was closed; frees the transaction if it was the last thing
+// that kept it.
+void txn_drop_iter(struct lsm_txn *txn);
+
+#endif

@@ -1,0 +1,183 @@
+#include "db/upkeep.h"
+
+#include "base/alloc.h"
+
+#define SEGMENT_SIZE_MIN (UINT64_C(1) << 20)
+// A segment holds about this fraction of the database, so that there are neither too many
+// segments nor much lost in the one being filled.
+#define SEGMENT_FRACTION 4
+
+#define RETRY_NS        UINT64_C(1000000000) // after a soft failure
+#define RECLAIM_NS      UINT64_C(1000000)    // gather this long before freeing
+#define RECLAIM_WAIT_NS UINT64_C(10000000)   // while readers hold things up
+#define UNLINK_BATCH    16
+
+#define JOB_OWNER(job, field)                                                                      \
+    ((struct lsm_db *)(void *)((char *)(job)-offsetof(struct lsm_db, field)))
+
+// --- segments ---
+
+uint64_t upkeep_segment_size(struct lsm_db *db)
+{
+    const uint64_t max = atomic_load_explicit(&db->segment_size_max, memory_order_relaxed);
+    uint64_t size = SEGMENT_SIZE_MIN;
+    uint64_t bytes;
+    EPOCH_SECTION();
+    const struct view *view = views_current(&db->views);
+
+    bytes = version_table_bytes(view->version) + version_referenced_bytes(view->version) +
+            log_bytes_since(db->log, view->memtables[view->memtable_count - 1]->start);
+    while (size < max && size < bytes / SEGMENT_FRACTION)
+        size *= 2;
+    return size < max ? size : max;
+}
+
+static void run_upkeep(struct job *job)
+{
+    struct lsm_db *db = JOB_OWNER(job, upkeep_job);
+    lsm_status status;
+
+    if (poison_is_set(&db->poison))
+        return;
+    log_set_segment_size(db->log, upkeep_segment_size(db));
+    status = log_upkeep(db->log);
+    if (status == LSM_OK)
+        return;
+    eventlog_write(db->events, "segment_upkeep_failed", "status=%s reason=\"%s\"",
+                   lsm_status_name(status), lsm_errmsg());
+    if (!poison_is_set(&db->poison))
+        scheduler_submit_after(db->scheduler, job, RETRY_NS);
+}
+
+// --- weak commits ---
+
+static void run_sync(struct job *job)
+{
+    struct lsm_db *db = JOB_OWNER(job, sync_job);
+    lsm_status status;
+
+    if (poison_is_set(&db->poison))
+        return;
+    status = log_sync(db->log, log_end(db->log));
+    if (status != LSM_OK)
+        eventlog_write(db->events, "sync_failed", "status=%s reason=\"%s\"",
+                       lsm_status_name(status), lsm_errmsg());
+}
+
+// --- quiet times ---
+
+lsm_status upkeep_switch_memtable(struct lsm_db *db)
+{
+    struct write_request request;
+    lsm_status status;
+
+    write_request_init(&request, REQUEST_SWITCH);
+    status = writer_run(&db->writer, &request);
+    write_request_release(&request);
+    return status;
+}
+
+static bool active_is_empty(struct lsm_db *db)
+{
+    EPOCH_SECTION();
+
+    return memtable_is_empty(views_current(&db->views)->memtables[0]->mem);
+}
+
+// Flushes when nothing was committed since it last looked; otherwise looks again later. Not
+// armed while the memtable is empty, so that an idle database sleeps.
+static void run_idle(struct job *job)
+{
+    struct lsm_db *db = JOB_OWNER(job, idle_job);
+    const uint64_t ts = oracle_published(db->oracle);
+    const uint64_t seen = atomic_exchange_explicit(&db->idle_seen_ts, ts, memory_order_relaxed);
+
+    if (poison_is_set(&db->poison) || active_is_empty(db))
+        return;
+    if (ts == seen && upkeep_switch_memtable(db) == LSM_OK)
+        return;
+    scheduler_submit_after(db->scheduler, job,
+                           atomic_load_explicit(&db->idle_flush_ns, memory_order_relaxed));
+}
+
+// --- what no reader sees any more ---
+
+static void run_reclaim(struct job *job)
+{
+    struct lsm_db *db = JOB_OWNER(job, reclaim_job);
+    const size_t unfreed = epoch_collect(&db->bin);
+    const size_t unlinked = unlinker_drain(db->unlinker, UNLINK_BATCH);
+
+    if (unfreed > 0 || (unlinked > 0 && !poison_is_set(&db->poison)))
+        scheduler_submit_after(db->scheduler, job, RECLAIM_WAIT_NS);
+}
+
+static void wake_reclaim(void *ctx)
+{
+    struct lsm_db *db = ctx;
+
+    scheduler_submit_after(db->scheduler, &db->reclaim_job, RECLAIM_NS);
+}
+
+void upkeep_start(struct lsm_db *db)
+{
+    job_init(&db->upkeep_job, "segments", JOB_SEGMENT, run_upkeep);
+    job_init(&db->sync_job, "sync", JOB_SEGMENT, run_sync);
+    job_init(&db->idle_job, "idle", JOB_FLUSH, run_idle);
+    job_init(&db->reclaim_job, "reclaim", JOB_RECLAIM, run_reclaim);
+    epoch_bin_set_notify(&db->bin, wake_reclaim, db);
+    unlinker_set_notify(db->unlinker, wake_reclaim, db);
+    wake_reclaim(db);
+}
+
+void upkeep_stop(struct lsm_db *db)
+{
+    scheduler_retire(db->scheduler, &db->idle_job);
+    scheduler_retire(db->scheduler, &db->sync_job);
+    scheduler_retire(db->scheduler, &db->upkeep_job);
+    scheduler_retire(db->scheduler, &db->reclaim_job);
+}
+
+// --- for the impatient ---
+
+lsm_status lsm_flush(lsm_db *db)
+{
+    TRY(db_check_writable(db, "lsm_flush"));
+    TRY(upkeep_switch_memtable(db));
+    return compactor_wait_flushed(db->compactor);
+}
+
+lsm_status lsm_sync(lsm_db *db)
+{
+    TRY(db_check_writable(db, "lsm_sync"));
+    TRY(poison_check(&db->poison));
+    return log_sync(db->log, log_end(db->log));
+}
+
+lsm_status lsm_compact_range(lsm_db *db, lsm_keyspace *handle, const lsm_slice *from,
+                             const lsm_slice *to)
+{
+    struct keyspace *keyspace;
+
+    TRY(db_check_writable(db, "lsm_compact_range"));
+    TRY(db_keyspace(db, handle, &keyspace));
+    if (from != NULL && to != NULL && slice_compare(*from, *to) > 0)
+        return lsm_fail(LSM_INVALID, "lsm_compact_range: `from` lies behind `to`");
+    TRY(lsm_flush(db));
+    return compactor_compact_range(db->compactor, handle == NULL ? 0 : keyspace->id, from, to);
+}
+
+lsm_status lsm_wait_idle(lsm_db *db)
+{
+    TRY(db_check_writable(db, "lsm_wait_idle"));
+    return compactor_wait_idle(db->compactor);
+}
+
+lsm_status lsm_resume(lsm_db *db)
+{
+    TRY(db_check_writable(db, "lsm_resume"));
+    TRY(poison_check(&db->poison));
+    scheduler_submit(db->scheduler, &db->upkeep_job);
+    compactor_wake(db->compactor);
+    return LSM_OK;
+}

@@ -1,0 +1,19 @@
+// upkeep.h -- the jobs that look after an open database, and the calls that hurry them.
+
+#ifndef LSM_DB_UPKEEP_H
+#define LSM_DB_UPKEEP_H
+
+#include "db/db.h"
+
+// Sets up the jobs and what wakes them; the scheduler exists.
+void upkeep_start(struct lsm_db *db);
+// Takes the jobs out of the scheduler.
+void upkeep_stop(struct lsm_db *db);
+
+// Size that new segments of the value log are to have now.
+uint64_t upkeep_segment_size(struct lsm_db *db);
+
+// Makes the active memtable immutable, if it holds anything.
+lsm_status upkeep_switch_memtable(struct lsm_db *db);
+
+#endif

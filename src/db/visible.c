@@ -1,0 +1,278 @@
+#include "db/visible.h"
+
+#include "base/alloc.h"
+
+// After so many entries passed one by one, seeking past the rest is cheaper.
+#define STEPS_BEFORE_SEEK 8
+
+// Forward, the merge stands on the current entry, and `entry` borrows from it. Backward, the
+// merge stands before all versions of the current key, and `entry` borrows from `key` and
+// `value`. With all versions, the merge stands on the current entry in both directions.
+struct visible_iter {
+    struct iter *merged;
+    struct visibility visibility;
+    struct stats *stats;
+    bool is_valid;
+    bool is_backward;
+    struct entry entry;
+    lsm_buf key;   // the key whose versions are being passed, or that is current backward
+    lsm_buf value; // of the current entry, backward
+};
+
+lsm_status visible_iter_new(struct iter *merged, const struct visibility *visibility,
+                            struct stats *stats, struct visible_iter **out)
+{
+    struct visible_iter *vi = mem_alloc_zeroed(1, sizeof *vi);
+
+    if (vi == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "iterator: %zu bytes", sizeof *vi);
+    vi->merged = merged;
+    vi->visibility = *visibility;
+    vi->stats = stats;
+    *out = vi;
+    return LSM_OK;
+}
+
+void visible_iter_close(struct visible_iter *vi)
+{
+    if (vi == NULL)
+        return;
+    iter_close(vi->merged);
+    lsm_buf_free(&vi->key);
+    lsm_buf_free(&vi->value);
+    mem_free(vi);
+}
+
+bool visible_iter_is_valid(const struct visible_iter *vi)
+{
+    return vi->is_valid;
+}
+
+const struct entry *visible_iter_entry(const struct visible_iter *vi)
+{
+    return &vi->entry;
+}
+
+// --- what is seen ---
+
+static bool is_in_keyspace(const struct visible_iter *vi)
+{
+    return vi->merged->is_valid && vi->merged->entry.keyspace == vi->visibility.keyspace;
+}
+
+// Committed at or before the reader's time, or its own write.
+static bool is_in_time(const struct visible_iter *vi, const struct entry *e)
+{
+    return e->ts <= vi->visibility.ts || e->ts == TS_MAX;
+}
+
+// Whether the newest version in time is one to show.
+static bool is_shown(const struct visible_iter *vi, const struct entry *e)
+{
+    return !entry_is_absent(e, vi->visibility.wall) && e->ts > vi->visibility.since_ts;
+}
+
+// Whether the merge stands on a version of the key in `vi->key`.
+static bool is_on_key(const struct visible_iter *vi)
+{
+    return is_in_keyspace(vi) && slice_equal(vi->merged->entry.key, slice_of_buf(&vi->key));
+}
+
+static struct ikey place(const struct visible_iter *vi, lsm_slice key, uint64_t ts)
+{
+    return (struct ikey){.keyspace = vi->visibility.keyspace, .key = key, .ts = ts};
+}
+
+// --- forward ---
+
+// Passes the versions of the key in `vi->key` that are left. Timestamps start at 1, so none
+// lies at 0.
+static lsm_status pass_key(struct visible_iter *vi)
+{
+    const struct ikey behind = place(vi, slice_of_buf(&vi->key), 0);
+
+    for (int steps = 0; is_on_key(vi); steps++) {
+        if (steps == STEPS_BEFORE_SEEK)
+            return iter_seek(vi->merged, &behind);
+        TRY(iter_next(vi->merged));
+        stats_add(vi->stats, COUNTER_VERSIONS_SKIPPED, 1);
+    }
+    return LSM_OK;
+}
+
+// Passes versions of the current key that are too new.
+static lsm_status pass_too_new(struct visible_iter *vi)
+{
+    for (int steps = 0; is_in_keyspace(vi) && !is_in_time(vi, &vi->merged->entry); steps++) {
+        if (steps == STEPS_BEFORE_SEEK) {
+            TRY(buf_assign(&vi->key, vi->merged->entry.key));
+            const struct ikey in_time = place(vi, slice_of_buf(&vi->key), vi->visibility.ts);
+
+            TRY(iter_seek(vi->merged, &in_time));
+            steps = 0;
+            continue;
+        }
+        TRY(iter_next(vi->merged));
+        stats_add(vi->stats, COUNTER_VERSIONS_SKIPPED, 1);
+    }
+    return LSM_OK;
+}
+
+// From the newest version of some key on, finds the next entry to show.
+static lsm_status find_forward(struct visible_iter *vi)
+{
+    for (;;) {
+        TRY(pass_too_new(vi));
+        if (!is_in_keyspace(vi))
+            return LSM_OK;
+        if (is_shown(vi, &vi->merged->entry)) {
+            vi->entry = vi->merged->entry;
+            vi->is_valid = true;
+            return LSM_OK;
+        }
+        TRY(buf_assign(&vi->key, vi->merged->entry.key));
+        TRY(pass_key(vi));
+    }
+}
+
+// --- backward ---
+
+// Keeps the version that the merge stands on as the newest visible one so far.
+static lsm_status keep_candidate(struct visible_iter *vi)
+{
+    TRY(buf_assign(&vi->value, vi->merged->entry.value));
+    vi->entry = vi->merged->entry;
+    vi->entry.key = slice_of_buf(&vi->key);
+    vi->entry.value = slice_of_buf(&vi->value);
+    return LSM_OK;
+}
+
+// From the oldest version of a key (in `vi->key`) back past its newest; `*is_found` when one
+// is in time, which is then kept.
+static lsm_status collect_versions(struct visible_iter *vi, bool *is_found)
+{
+    const struct ikey front = place(vi, slice_of_buf(&vi->key), TS_MAX);
+    int too_new = 0;
+
+    *is_found = false;
+    while (is_on_key(vi)) {
+        if (is_in_time(vi, &vi->merged->entry)) {
+            TRY(keep_candidate(vi));
+            *is_found = true;
+        } else if (++too_new == STEPS_BEFORE_SEEK) {
+            // Only the transaction's own write, at the very front, can still be in time.
+            TRY(iter_seek_for_prev(vi->merged, &front));
+            continue;
+        }
+        TRY(iter_prev(vi->merged));
+        stats_add(vi->stats, COUNTER_VERSIONS_SKIPPED, 1);
+    }
+    return LSM_OK;
+}
+
+// From the oldest version of some key back, finds the previous entry to show.
+static lsm_status find_backward(struct visible_iter *vi)
+{
+    while (is_in_keyspace(vi)) {
+        bool is_found;
+
+        TRY(buf_assign(&vi->key, vi->merged->entry.key));
+        TRY(collect_versions(vi, &is_found));
+        if (is_found && is_shown(vi, &vi->entry)) {
+            vi->is_valid = true;
+            return LSM_OK;
+        }
+    }
+    return LSM_OK;
+}
+
+// --- every version ---
+
+static bool is_version_shown(const struct visible_iter *vi, const struct entry *e)
+{
+    return is_in_time(vi, e) && e->ts > vi->visibility.since_ts;
+}
+
+static lsm_status find_version(struct visible_iter *vi, lsm_status (*move)(struct iter *it))
+{
+    while (is_in_keyspace(vi) && !is_version_shown(vi, &vi->merged->entry))
+        TRY(move(vi->merged));
+    if (is_in_keyspace(vi)) {
+        vi->entry = vi->merged->entry;
+        vi->is_valid = true;
+    }
+    return LSM_OK;
+}
+
+// --- moves ---
+
+lsm_status visible_iter_seek(struct visible_iter *vi, lsm_slice key)
+{
+    const struct ikey target = place(vi, key, TS_MAX);
+
+    vi->is_valid = false;
+    vi->is_backward = false;
+    TRY(iter_seek(vi->merged, &target));
+    return vi->visibility.all_versions ? find_version(vi, iter_next) : find_forward(vi);
+}
+
+// Moves the merge to the last entry before all versions of `key`.
+static lsm_status seek_merge_before(struct visible_iter *vi, lsm_slice key)
+{
+    const struct ikey front = place(vi, key, TS_MAX);
+
+    TRY(iter_seek_for_prev(vi->merged, &front));
+    if (is_in_keyspace(vi) && slice_equal(vi->merged->entry.key, key))
+        TRY(iter_prev(vi->merged)); // an own write stands exactly at the front
+    return LSM_OK;
+}
+
+lsm_status visible_iter_seek_before(struct visible_iter *vi, const lsm_slice *key)
+{
+    // Keys are not empty: this place lies behind everything in the keyspace.
+    const struct ikey end = {
+        .keyspace = vi->visibility.keyspace + 1, .key = slice_make("", 0), .ts = TS_MAX};
+
+    vi->is_valid = false;
+    vi->is_backward = true;
+    if (key == NULL)
+        TRY(iter_seek_for_prev(vi->merged, &end));
+    else
+        TRY(seek_merge_before(vi, *key));
+    return vi->visibility.all_versions ? find_version(vi, iter_prev) : find_backward(vi);
+}
+
+lsm_status visible_iter_next(struct visible_iter *vi)
+{
+    vi->is_valid = false;
+    if (vi->visibility.all_versions) {
+        TRY(iter_next(vi->merged));
+        return find_version(vi, iter_next);
+    }
+    if (vi->is_backward) {
+        const struct ikey behind = place(vi, slice_of_buf(&vi->key), 0);
+
+        vi->is_backward = false;
+        TRY(iter_seek(vi->merged, &behind));
+        return find_forward(vi);
+    }
+    TRY(buf_assign(&vi->key, vi->merged->entry.key));
+    TRY(iter_next(vi->merged));
+    TRY(pass_key(vi));
+    return find_forward(vi);
+}
+
+lsm_status visible_iter_prev(struct visible_iter *vi)
+{
+    vi->is_valid = false;
+    if (vi->visibility.all_versions) {
+        TRY(iter_prev(vi->merged));
+        return find_version(vi, iter_prev);
+    }
+    if (!vi->is_backward) {
+        vi->is_backward = true;
+        TRY(buf_assign(&vi->key, vi->merged->entry.key));
+        TRY(seek_merge_before(vi, slice_of_buf(&vi->key)));
+    }
+    return find_backward(vi);
+}
