@@ -6,7 +6,7 @@
 
 void keyspaces_init(struct keyspaces *set)
 {
-    mutex_init(&set->mu, LOCK_KEYSPACES);
+    mutex_init(&set->mu, LOCK_LEAF);
     set->items = NULL;
     set->count = 0;
 }

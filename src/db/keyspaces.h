@@ -21,7 +21,7 @@ struct keyspace {
 };
 
 struct keyspaces {
-    struct mutex mu;         // rank LOCK_KEYSPACES; guards the fields below
+    struct mutex mu;         // rank LOCK_LEAF; guards the fields below
     struct keyspace **items; // by increasing id
     size_t count;
 };

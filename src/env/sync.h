@@ -17,7 +17,6 @@
 // Outermost first.
 enum lock_rank {
     LOCK_DB,           // open, close, children
-    LOCK_KEYSPACES,    // table of keyspaces
     LOCK_MANIFEST,     // edits one after the other; held across I/O
     LOCK_SEGMENT_SYNC, // syncs of one segment; held across I/O
     LOCK_VERSIONS,     // the current view

@@ -65,6 +65,7 @@ lsm_status write_set_add(struct write_set *set, const struct entry *entry, uint6
                         bytes, bytes_max);
     TRY(memtable_reserve(set->mem, 1, entry->key.size + entry->value.size, 1));
     numbered.ts = ++set->last;
+    numbered.head = slice_head(entry->key);
     memtable_insert(set->mem, &numbered, hash);
     set->bytes = bytes;
     return LSM_OK;
