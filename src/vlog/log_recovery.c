@@ -267,6 +267,16 @@ static bool names(const struct frame_link *link, const struct log_link *segment)
            link->final_size == segment->final_size;
 }
 
+// Whether `link` goes to the segment walked before. One without a frame has left the
+// chain (make_old_chain()), so that a link to it reaches over it; that no frame is
+// missing between them is seen by the sequence.
+static bool links_back(const struct frame_link *link, const struct log_link *before)
+{
+    bool is_over = link->segment > before->id && link->final_size == FIRST_FRAME_AT;
+
+    return is_over || names(link, before);
+}
+
 // Whether a frame that verifies is the one that follows what has been walked.
 // `before` is the segment walked before this one, or NULL.
 static bool follows(const struct log_recovery *r, const struct frame_header *header, uint64_t at,
@@ -279,7 +289,7 @@ static bool follows(const struct log_recovery *r, const struct frame_header *hea
         return false;
     if (header->type == FRAME_LINK)
         return at == FIRST_FRAME_AT && frame_link_decode(entries, &link) &&
-               (before == NULL || names(&link, &before->link)) && header->ts >= r->frame_ts;
+               (before == NULL || links_back(&link, &before->link)) && header->ts >= r->frame_ts;
     return header->type == FRAME_COMMIT ? is_first || header->ts > r->frame_ts
                                         : header->ts >= r->frame_ts;
 }
