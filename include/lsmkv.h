@@ -235,7 +235,7 @@ LSM_MUST_CHECK lsm_status lsm_open(const char *path, const lsm_options *options,
 
 /* Opens for reading only and writes nothing, not even a lock: the state is that of the
  * moment. Works beside a process that has it open, as long as the files it needs have
- * not been removed by it (LSM_NOT_FOUND naming the file; open again). */
+ * not been removed by it (LSM_CORRUPT naming the missing file; open again). */
 LSM_MUST_CHECK lsm_status lsm_open_read_only(const char *path, const lsm_options *options,
                                              lsm_db **out);
 
@@ -269,7 +269,7 @@ LSM_MUST_CHECK lsm_status lsm_resume(lsm_db *db);
 typedef struct lsm_keyspace_options {
     uint32_t value_threshold;  /* LSM_INHERIT, or bytes up to 65536; 0: separate every value */
     uint32_t versions_to_keep; /* LSM_INHERIT, or at least 1 */
-    uint32_t compression;      /* LSM_INHERIT, 0: none, or a zstd level up to 22 */
+    uint32_t compression;      /* LSM_INHERIT; anything else is LSM_UNSUPPORTED so far */
     uint64_t ttl_seconds;      /* default expiry of new entries; 0: none */
 } lsm_keyspace_options;
 

@@ -41,10 +41,11 @@ void cached_file_init(struct cached_file *cf, struct fd_cache *cache, struct dir
 // Closes the file (after the sections that see it) and forgets it.
 void cached_file_release(struct cached_file *cf);
 
-// The open file, which the caller, who is inside an epoch section, may use until
-// it leaves it. Opens the file for reading when it is not open; when the system
-// has no descriptor left, closes others and tries again. LSM_BUSY when sections
-// still open, the caller's among them, see all of those: a later section succeeds.
+// The open file, which the caller, who is inside an epoch section, may use until it
+// leaves it. Opens the file for reading when it is not open; when the system has no
+// descriptor left, closes others and tries again. LSM_BUSY when sections still open,
+// the caller's among them, see all of those: a later section succeeds. A file that is
+// missing is LSM_CORRUPT, for something names it.
 lsm_status cached_file_get(struct cached_file *cf, struct file **out);
 
 #endif

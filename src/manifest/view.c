@@ -74,14 +74,14 @@ static size_t view_size(size_t memtable_count)
     return sizeof(struct view) + memtable_count * sizeof(struct logged_memtable *);
 }
 
-static lsm_status view_alloc(size_t memtable_count, struct view **out)
+// NULL, and the failure described, when memory is short.
+static struct view *view_alloc(size_t memtable_count)
 {
     struct view *view = mem_alloc(view_size(memtable_count));
 
     if (view == NULL)
-        return lsm_fail(LSM_NO_MEMORY, "view: %zu memtables", memtable_count);
-    *out = view;
-    return LSM_OK;
+        (void)lsm_fail(LSM_NO_MEMORY, "view: %zu memtables", memtable_count);
+    return view;
 }
 
 // Takes the references of a view that holds `count` memtables.
@@ -118,9 +118,10 @@ void view_unref(struct view *view)
 lsm_status views_init(struct views *views, struct epoch_bin *bin, struct logged_memtable *active,
                       struct version *version)
 {
-    struct view *view;
+    struct view *view = view_alloc(1);
 
-    TRY(view_alloc(1, &view));
+    if (view == NULL)
+        return LSM_NO_MEMORY;
     view_fill(view, version, &active, 1);
     views->bin = bin;
     views->slots = NULL;
@@ -181,7 +182,9 @@ static lsm_status slot_reserve(struct view_slot *slot, size_t memtable_count)
 
     if (slot->capacity >= memtable_count)
         return LSM_OK;
-    TRY(view_alloc(memtable_count, &room));
+    room = view_alloc(memtable_count);
+    if (room == NULL)
+        return LSM_NO_MEMORY;
     mem_free(slot->room);
     slot->room = room;
     slot->capacity = memtable_count;
@@ -259,15 +262,17 @@ static lsm_status reserve_slots_locked(struct views *views, size_t memtable_coun
 lsm_status views_push_memtable(struct views *views, struct logged_memtable *active)
 {
     struct view *before = NULL;
-    struct view *view;
+    struct view *view = NULL;
     lsm_status status;
     size_t count;
 
     mutex_lock(&views->mu);
     count = views_current(views)->memtable_count + 1;
     status = reserve_slots_locked(views, count);
-    if (status == LSM_OK)
-        status = view_alloc(count, &view);
+    if (status == LSM_OK) {
+        view = view_alloc(count);
+        status = view == NULL ? LSM_NO_MEMORY : LSM_OK;
+    }
     if (status == LSM_OK) {
         before = views_current(views);
         view_fill(view, before->version, before->memtables, count - 1);

@@ -127,18 +127,6 @@ static lsm_status check_pointer(const struct segment *segment, const struct valu
     return LSM_OK;
 }
 
-// The file for reading. One that is missing is damage: it must never look like a
-// key that is not there.
-static lsm_status open_reading(struct segment *segment, const struct value_pointer *pointer,
-                               struct file **out)
-{
-    lsm_status status = cached_file_get(&segment->reading, out);
-
-    if (status == LSM_NOT_FOUND)
-        return fail_record(segment, pointer, "the segment is missing");
-    return status;
-}
-
 lsm_status segment_read_value(struct segment *segment, const struct value_pointer *pointer,
                               uint32_t keyspace, lsm_slice key, lsm_buf *value)
 {
@@ -148,7 +136,7 @@ lsm_status segment_read_value(struct segment *segment, const struct value_pointe
     uint8_t *to;
 
     TRY(check_pointer(segment, pointer, keyspace, key));
-    TRY(open_reading(segment, pointer, &file));
+    TRY(cached_file_get(&segment->reading, &file));
     TRY(buf_reserve(value, value->size + pointer->record_size));
     to = (uint8_t *)value->data + value->size;
     TRY(file_read_exact(file, pointer->offset, to, pointer->record_size));

@@ -1,5 +1,6 @@
 // test_merge.c -- many cursors as one, compared with a sorted array.
 
+#include <assert.h>
 #include "base/merge.h"
 
 #include <criterion/criterion.h>
@@ -55,7 +56,8 @@ static void fixture_item(struct item *item, uint8_t child, uint32_t keyspace, co
                          uint64_t ts)
 {
     *item = (struct item){.child = child};
-    snprintf(item->key, sizeof item->key, "%s", key);
+    assert(strlen(key) < sizeof item->key);
+    memcpy(item->key, key, strlen(key) + 1);
     item->entry = (struct entry){.keyspace = keyspace,
                                  .kind = ENTRY_VALUE,
                                  .ts = ts,

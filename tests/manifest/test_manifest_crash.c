@@ -83,7 +83,8 @@ static bool check_survivor(struct sim *sim, const lsm_buf *signatures, struct ru
 {
     lsm_buf found = {.data = NULL};
     lsm_buf again = {.data = NULL};
-    bool is_clean, has_crashed;
+    bool is_clean = false;
+    bool has_crashed;
     struct life life;
     struct stores stores;
     lsm_status status;

@@ -493,15 +493,14 @@ static void run_against_model(struct random *random, size_t size)
     static struct model model;
     struct memtable *mem = new_memtable(size);
     struct iter *it;
-    uint64_t ts = 0;
 
     model.count = 0;
     assert_ok(memtable_iter_new(mem, &it));
-    while (model.count < MODEL_ENTRIES) {
+    for (uint64_t ts = 1; model.count < MODEL_ENTRIES; ts++) {
         uint8_t key[MODEL_KEY_MAX];
         struct entry entry = {.keyspace = (uint32_t)random_below(random, MODEL_KEYSPACES) * 3,
                               .kind = ENTRY_VALUE,
-                              .ts = ++ts,
+                              .ts = ts,
                               .expiry = random_below(random, 2) * ts,
                               .key = random_key(random, key)};
 

@@ -115,6 +115,14 @@ static lsm_status find_in_table(struct find *find, struct table *table, const ch
     return LSM_OK;
 }
 
+// Whether a table that was to be there has been removed meanwhile.
+static bool table_is_gone(struct find *find, uint64_t id)
+{
+    uint64_t size;
+
+    return file_stat(find->in->dir, filename_of(FILENAME_TABLE, id).text, &size) == LSM_NOT_FOUND;
+}
+
 static lsm_status find_in_tables(struct find *find)
 {
     char where[16];
@@ -130,7 +138,7 @@ static lsm_status find_in_tables(struct find *find)
             if (!table_meta_overlaps(meta, find->keyspace, &find->key, &find->key))
                 continue;
             status = find_in_table(find, level->tables[j], where);
-            find->is_file_gone = status == LSM_NOT_FOUND;
+            find->is_file_gone = status == LSM_CORRUPT && table_is_gone(find, meta->id);
             TRY(status);
         }
     }
