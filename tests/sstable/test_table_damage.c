@@ -173,12 +173,12 @@ Test(table_damage, a_file_cut_at_any_size_is_refused)
     teardown();
 }
 
-Test(table_damage, a_missing_file_is_not_found)
+Test(table_damage, a_missing_file_is_damage)
 {
     setup_with(&plain);
     MUST(file_unlink(f.dir, name.text));
     struct table *table = open_table();
-    cr_assert(eq(int, table_verify(table), LSM_NOT_FOUND));
+    cr_assert(eq(int, table_verify(table), LSM_CORRUPT));
     close_table(table);
     teardown();
 }

@@ -115,12 +115,17 @@ static lsm_status find_in_table(struct find *find, struct table *table, const ch
     return LSM_OK;
 }
 
-// Whether a table that was to be there has been removed meanwhile.
-static bool table_is_gone(struct find *find, uint64_t id)
+// Notes whether a table that could not be read has been removed meanwhile; passes the failure
+// on.
+static lsm_status note_if_gone(struct find *find, uint64_t id, lsm_status status)
 {
+    struct failure failure;
     uint64_t size;
 
-    return file_stat(find->in->dir, filename_of(FILENAME_TABLE, id).text, &size) == LSM_NOT_FOUND;
+    failure_capture(&failure, status);
+    find->is_file_gone =
+        file_stat(find->in->dir, filename_of(FILENAME_TABLE, id).text, &size) == LSM_NOT_FOUND;
+    return failure_raise(&failure);
 }
 
 static lsm_status find_in_tables(struct find *find)
@@ -138,8 +143,8 @@ static lsm_status find_in_tables(struct find *find)
             if (!table_meta_overlaps(meta, find->keyspace, &find->key, &find->key))
                 continue;
             status = find_in_table(find, level->tables[j], where);
-            find->is_file_gone = status == LSM_CORRUPT && table_is_gone(find, meta->id);
-            TRY(status);
+            if (status != LSM_OK)
+                return note_if_gone(find, meta->id, status);
         }
     }
     return LSM_OK;

@@ -81,10 +81,8 @@ static lsm_status verify_all(struct verify *verify, struct tool *tool)
     }
     TRY(status);
     status = lsm_verify(db, verify_file, verify);
-    if (status == LSM_NOT_FOUND && in_use)
-        status = lsm_fail_in(LSM_LOCKED, "another process has replaced a file; run it again");
-    else if (status == LSM_NOT_FOUND)
-        status = lsm_fail_in(LSM_CORRUPT, "a file that the manifest names is missing");
+    if (status == LSM_CORRUPT && in_use)
+        status = lsm_fail_in(LSM_LOCKED, "no verdict while another process replaces files");
     failure_capture(&failure, status);
     (void)lsm_close(db); // it was only read
     return failure_raise(&failure);
