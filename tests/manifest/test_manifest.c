@@ -117,7 +117,7 @@ Test(manifest, file_numbers_are_never_given_out_twice)
         for (int i = 0; i < 10; i++) {
             uint64_t id = manifest_next_file_id(life.manifest);
 
-            cr_assert(gt(u64, id, last));
+            cr_assert(lt(u64, last, id));
             last = id;
         }
         // A file that no edit came to name; the number is not used again.
@@ -249,12 +249,12 @@ Test(manifest, an_outgrown_manifest_goes_on_while_it_cannot_be_rewritten)
 
     sim_set_fault(sim, &fault);
     replace_table(2000);
-    cr_assert(gt(u64, sim_fault_hits(sim), 0));
+    cr_assert(lt(u64, 0, sim_fault_hits(sim)));
     cr_assert(eq(u64, state()->manifest_number, number));
     cr_assert(not(manifest_is_undecided(life.manifest)));
     sim_set_fault(sim, NULL);
     replace_table(1);
-    cr_assert(gt(u64, state()->manifest_number, number));
+    cr_assert(lt(u64, number, state()->manifest_number));
     reopen();
     cr_assert(eq(u64, manifest_edit_number(life.manifest), 2002));
 }
@@ -271,7 +271,7 @@ Test(manifest, nothing_is_appended_to_a_clean_manifest)
     assert_ok(life_apply(&life, &edit));
     edit_release(&edit);
     cr_assert(not(state()->is_clean));
-    cr_assert(gt(u64, state()->manifest_number, number));
+    cr_assert(lt(u64, number, state()->manifest_number));
 }
 
 // --- keyspaces ---
