@@ -139,7 +139,10 @@ typedef struct lsm_buf {
     size_t capacity;
 } lsm_buf;
 
-#define LSM_BUF_INIT {NULL, 0, 0}
+#define LSM_BUF_INIT                                                                               \
+    {                                                                                              \
+        NULL, 0, 0                                                                                 \
+    }
 
 /* The bytes of a zero-terminated string, without the zero. */
 LSM_API lsm_slice lsm_str(const char *text);
@@ -252,7 +255,7 @@ typedef enum lsm_health_state {
 
 typedef struct lsm_health_info {
     lsm_health_state state;
-    char reason[512];       /* "" when healthy */
+    char reason[512];                /* "" when healthy */
     uint64_t oldest_snapshot_age_ns; /* 0 when none is open */
     char oldest_snapshot_tag[64];
     uint64_t open_children; /* transactions, snapshots, iterators, pins */
@@ -274,7 +277,10 @@ typedef struct lsm_keyspace_options {
 } lsm_keyspace_options;
 
 #define LSM_INHERIT UINT32_MAX
-#define LSM_KEYSPACE_OPTIONS_INIT {LSM_INHERIT, LSM_INHERIT, LSM_INHERIT, 0}
+#define LSM_KEYSPACE_OPTIONS_INIT                                                                  \
+    {                                                                                              \
+        LSM_INHERIT, LSM_INHERIT, LSM_INHERIT, 0                                                   \
+    }
 
 /* A handle to the keyspace called `name` (1 to 255 bytes, zero-terminated). With
  * `create` it is made, durably, when it is not there, with `options` (NULL: inherit
@@ -309,18 +315,22 @@ LSM_MUST_CHECK lsm_status lsm_keyspace_list(lsm_db *db, lsm_keyspace_info **out,
 typedef enum lsm_sync_mode {
     LSM_SYNC_DEFAULT = 0, /* as option sync says: full unless set otherwise */
     LSM_SYNC_FULL = 1,    /* returns when the commit is on the device */
-    LSM_SYNC_WRITTEN = 2, /* returns when the system has it: survives the process, not the machine */
+    LSM_SYNC_WRITTEN =
+        2, /* returns when the system has it: survives the process, not the machine */
 } lsm_sync_mode;
 
 typedef struct lsm_write_options {
     lsm_sync_mode sync;
-    bool no_wait;      /* LSM_BUSY instead of waiting for back-pressure */
-    uint8_t user_byte; /* stored with each entry of a one-shot write */
+    bool no_wait;            /* LSM_BUSY instead of waiting for back-pressure */
+    uint8_t user_byte;       /* stored with each entry of a one-shot write */
     uint64_t ttl_seconds;    /* from now; 0: the keyspace's default */
     uint64_t expiry_seconds; /* absolute, since 1970; 0: by ttl_seconds */
 } lsm_write_options;
 
-#define LSM_WRITE_OPTIONS_INIT {LSM_SYNC_DEFAULT, false, 0, 0, 0}
+#define LSM_WRITE_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        LSM_SYNC_DEFAULT, false, 0, 0, 0                                                           \
+    }
 
 /* Each is atomic by itself. `options` NULL: defaults. LSM_INVALID for an empty or
  * oversize key or an oversize value, naming limit and size. LSM_OUTCOME_UNKNOWN when
@@ -353,13 +363,11 @@ LSM_MUST_CHECK lsm_status lsm_batch_new(lsm_batch **out);
 LSM_API void lsm_batch_free(lsm_batch *batch);
 LSM_MUST_CHECK lsm_status lsm_batch_put(lsm_batch *batch, lsm_keyspace *keyspace, lsm_slice key,
                                         lsm_slice value);
-LSM_MUST_CHECK lsm_status lsm_batch_delete(lsm_batch *batch, lsm_keyspace *keyspace,
-                                           lsm_slice key);
+LSM_MUST_CHECK lsm_status lsm_batch_delete(lsm_batch *batch, lsm_keyspace *keyspace, lsm_slice key);
 LSM_API void lsm_batch_clear(lsm_batch *batch);
 LSM_API size_t lsm_batch_count(const lsm_batch *batch); /* writes added */
 /* Applies the batch atomically; it may be applied again. An empty one is LSM_OK. */
-LSM_MUST_CHECK lsm_status lsm_write(lsm_db *db, lsm_batch *batch,
-                                    const lsm_write_options *options);
+LSM_MUST_CHECK lsm_status lsm_write(lsm_db *db, lsm_batch *batch, const lsm_write_options *options);
 
 /* ---- Reading --------------------------------------------------------------------- */
 
@@ -384,9 +392,8 @@ LSM_API void lsm_pin_release(lsm_pin *pin);
 /* Looks up `count` keys in one snapshot. `statuses[i]` is LSM_OK with `values[i]` filled,
  * LSM_NOT_FOUND, or the error of that key. Returns LSM_OK when every status is one of
  * the first two, else the first error. */
-LSM_MUST_CHECK lsm_status lsm_multi_get(lsm_db *db, lsm_keyspace *keyspace,
-                                        const lsm_slice *keys, size_t count, lsm_buf *values,
-                                        lsm_status *statuses);
+LSM_MUST_CHECK lsm_status lsm_multi_get(lsm_db *db, lsm_keyspace *keyspace, const lsm_slice *keys,
+                                        size_t count, lsm_buf *values, lsm_status *statuses);
 
 /* A snapshot sees everything committed before it was made, and nothing later. `tag`
  * (may be NULL) is shown by lsm_health() and lsm_close(). */
@@ -416,8 +423,8 @@ LSM_MUST_CHECK lsm_status lsm_txn_get(lsm_txn *txn, lsm_keyspace *keyspace, lsm_
                                       lsm_buf *value);
 LSM_MUST_CHECK lsm_status lsm_txn_exists(lsm_txn *txn, lsm_keyspace *keyspace, lsm_slice key);
 LSM_MUST_CHECK lsm_status lsm_txn_multi_get(lsm_txn *txn, lsm_keyspace *keyspace,
-                                            const lsm_slice *keys, size_t count,
-                                            lsm_buf *values, lsm_status *statuses);
+                                            const lsm_slice *keys, size_t count, lsm_buf *values,
+                                            lsm_status *statuses);
 LSM_MUST_CHECK lsm_status lsm_txn_put(lsm_txn *txn, lsm_keyspace *keyspace, lsm_slice key,
                                       lsm_slice value);
 /* With expiry (seconds since 1970; 0: the keyspace's default) and user byte. */
@@ -426,8 +433,8 @@ LSM_MUST_CHECK lsm_status lsm_txn_put_entry(lsm_txn *txn, lsm_keyspace *keyspace
                                             uint8_t user_byte);
 LSM_MUST_CHECK lsm_status lsm_txn_delete(lsm_txn *txn, lsm_keyspace *keyspace, lsm_slice key);
 /* LSM_CONFLICT when the key is there. */
-LSM_MUST_CHECK lsm_status lsm_txn_put_if_absent(lsm_txn *txn, lsm_keyspace *keyspace,
-                                                lsm_slice key, lsm_slice value);
+LSM_MUST_CHECK lsm_status lsm_txn_put_if_absent(lsm_txn *txn, lsm_keyspace *keyspace, lsm_slice key,
+                                                lsm_slice value);
 
 /* Savepoints nest. Rolling back to one undoes the writes made since (what was read
  * stays read) and keeps it; releasing one forgets it and those made since. */
@@ -467,24 +474,26 @@ LSM_MUST_CHECK lsm_status lsm_update(lsm_db *db, lsm_update_fn fn, void *ctx);
 /* ---- Iterators ------------------------------------------------------------------- */
 
 typedef struct lsm_iter_options {
-    const lsm_slice *lower; /* keys from here on; NULL: open */
-    const lsm_slice *upper; /* keys before this; NULL: open */
+    const lsm_slice *lower;  /* keys from here on; NULL: open */
+    const lsm_slice *upper;  /* keys before this; NULL: open */
     const lsm_slice *prefix; /* keys with this prefix, within the bounds; NULL: all */
-    bool keys_only;    /* never touches the value log; lsm_iter_value() is LSM_INVALID */
-    bool all_versions; /* every version up to the snapshot, newer first, deletions too */
-    uint64_t since_ts; /* only entries committed after this; 0: all */
-    uint32_t prefetch; /* separated values read ahead; 0: 16 once a scan is seen */
-    bool no_fill_cache; /* for a scan that should not displace what is hot */
+    bool keys_only;          /* never touches the value log; lsm_iter_value() is LSM_INVALID */
+    bool all_versions;       /* every version up to the snapshot, newer first, deletions too */
+    uint64_t since_ts;       /* only entries committed after this; 0: all */
+    uint32_t prefetch;       /* separated values read ahead; 0: 16 once a scan is seen */
+    bool no_fill_cache;      /* for a scan that should not displace what is hot */
 } lsm_iter_options;
 
-#define LSM_ITER_OPTIONS_INIT {NULL, NULL, NULL, false, false, 0, 0, false}
+#define LSM_ITER_OPTIONS_INIT                                                                      \
+    {                                                                                              \
+        NULL, NULL, NULL, false, false, 0, 0, false                                                \
+    }
 
 /* Bounds are copied. `options` NULL: everything in `keyspace`. */
 LSM_MUST_CHECK lsm_status lsm_iter_open(lsm_db *db, lsm_keyspace *keyspace,
                                         const lsm_iter_options *options, lsm_iter **out);
 LSM_MUST_CHECK lsm_status lsm_snapshot_iter_open(lsm_snapshot *snapshot, lsm_keyspace *keyspace,
-                                                 const lsm_iter_options *options,
-                                                 lsm_iter **out);
+                                                 const lsm_iter_options *options, lsm_iter **out);
 /* Sees the transaction's writes made so far, not those made later. */
 LSM_MUST_CHECK lsm_status lsm_txn_iter_open(lsm_txn *txn, lsm_keyspace *keyspace,
                                             const lsm_iter_options *options, lsm_iter **out);
@@ -515,7 +524,7 @@ LSM_MUST_CHECK lsm_status lsm_iter_value(lsm_iter *it, lsm_slice *value);
 LSM_API uint64_t lsm_iter_ts(const lsm_iter *it);
 LSM_API uint64_t lsm_iter_expiry(const lsm_iter *it); /* seconds since 1970; 0: never */
 LSM_API uint8_t lsm_iter_user_byte(const lsm_iter *it);
-LSM_API bool lsm_iter_is_deleted(const lsm_iter *it); /* with all_versions */
+LSM_API bool lsm_iter_is_deleted(const lsm_iter *it);     /* with all_versions */
 LSM_API uint64_t lsm_iter_value_size(const lsm_iter *it); /* without reading the value */
 
 /* ---- Upkeep: all automatic; these are for the impatient -------------------------- */
