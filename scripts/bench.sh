@@ -19,7 +19,7 @@ both()
         for first in fillseq fillrandom; do
             rm -rf "$where/lsmkv" "$where/rocksdb"
             "$lsmctl" bench "$where/lsmkv" $first,readrandom,readseq \
-                --num "$num" --value-size "$2" --sync $sync
+                --num "$num" --value-size "$2" --sync $sync -o compression=0
             command -v db_bench >/dev/null 2>&1 || continue
             db_bench --db="$where/rocksdb" --benchmarks=$first,readrandom,readseq --num="$num" \
                 --value_size="$2" --key_size=16 --sync=$([ $sync = full ] && echo 1 || echo 0) \
