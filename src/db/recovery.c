@@ -21,89 +21,17 @@ void recovery_release(struct recovery *recovery)
 
 // --- looking at a directory ---
 
-// What the names in a directory say.
-struct directory_look {
-    bool has_tables;
-    bool has_later_segments; // other than the first
-    bool has_first_segment;
-    char foreign[64]; // a name that is not ours; "" when there is none
-};
-
-static lsm_status look_at_name(void *ctx, const char *name, uint64_t size, bool is_regular)
+static lsm_status refuse_foreign(void *ctx, const char *name, uint64_t size, bool is_regular)
 {
-    struct directory_look *look = ctx;
+    const struct dir *dir = ctx;
     uint64_t number;
 
     (void)size;
     (void)is_regular;
-    switch (filename_parse(name, &number)) {
-    case FILENAME_UNKNOWN:
-        if (look->foreign[0] == '\0') {
-            const size_t length = strnlen(name, sizeof look->foreign - 1);
-
-            memcpy(look->foreign, name, length);
-            look->foreign[length] = '\0';
-        }
-        break;
-    case FILENAME_TABLE:
-        look->has_tables = true;
-        break;
-    case FILENAME_SEGMENT:
-        look->has_first_segment |= number == 1;
-        look->has_later_segments |= number != 1;
-        break;
-    default:
-        break;
-    }
-    return LSM_OK;
-}
-
-static lsm_status note_frame(void *ctx, uint64_t offset, uint64_t size,
-                             const struct frame_header *header, lsm_slice entries)
-{
-    (void)offset;
-    (void)size;
-    (void)entries;
-    if (header != NULL)
-        *(bool *)ctx = true;
-    return LSM_OK;
-}
-
-// Whether files without a CURRENT are what a crash while making the database left: then no
-// commit can have been acknowledged, so there is no table, and the first segment, the only
-// one, holds no frame.
-static lsm_status is_unfinished_creation(struct dir *dir, const struct directory_look *look,
-                                         bool *is_unfinished)
-{
-    bool has_frame = false;
-
-    if (look->has_tables || look->has_later_segments) {
-        *is_unfinished = false;
+    if (filename_parse(name, &number) != FILENAME_UNKNOWN)
         return LSM_OK;
-    }
-    if (look->has_first_segment)
-        TRY(segment_scan(dir, filename_of(FILENAME_SEGMENT, 1).text, false, note_frame,
-                         &has_frame));
-    *is_unfinished = !has_frame;
-    return LSM_OK;
-}
-
-// A directory without CURRENT: empty, foreign, left by a crash, or damaged.
-static lsm_status look_without_current(struct dir *dir, lsm_status status)
-{
-    struct directory_look look = {.has_tables = false};
-    struct failure failure;
-    bool is_unfinished;
-
-    failure_capture(&failure, status);
-    TRY(dir_list(dir, look_at_name, &look));
-    if (status == LSM_NOT_FOUND && look.foreign[0] != '\0')
-        return lsm_fail(LSM_INVALID, "%s is not a database, and not empty: it holds '%s'",
-                        dir->path, look.foreign);
-    if (status == LSM_NOT_FOUND)
-        return LSM_OK;
-    TRY(is_unfinished_creation(dir, &look, &is_unfinished));
-    return is_unfinished ? LSM_OK : failure_raise(&failure);
+    return lsm_fail(LSM_INVALID, "%s is not a database, and not empty: it holds '%s'", dir->path,
+                    name);
 }
 
 lsm_status recovery_look(struct env *env, struct dir *dir, bool *is_new, struct uuid *db_uuid)
@@ -114,9 +42,9 @@ lsm_status recovery_look(struct env *env, struct dir *dir, bool *is_new, struct 
         *is_new = false;
         return manifest_read_uuid(dir, db_uuid);
     }
-    if (status != LSM_NOT_FOUND && status != LSM_CORRUPT)
+    if (status != LSM_NOT_FOUND)
         return status;
-    TRY(look_without_current(dir, status));
+    TRY(dir_list(dir, refuse_foreign, dir));
     *is_new = true;
     return env_random(env, db_uuid->bytes, sizeof db_uuid->bytes);
 }
@@ -311,13 +239,6 @@ static void restart_release(struct restart *restart)
     mem_free(restart->left_segments);
 }
 
-static lsm_status remove_if_there(struct dir *dir, enum filename_kind kind, uint64_t number)
-{
-    lsm_status status = file_unlink(dir, filename_of(kind, number).text);
-
-    return status == LSM_NOT_FOUND ? LSM_OK : status;
-}
-
 static lsm_status make_segment(struct lsm_db *db, struct recovery *recovery,
                                struct restart *restart)
 {
@@ -326,9 +247,7 @@ static lsm_status make_segment(struct lsm_db *db, struct recovery *recovery,
         return log_recovery_restart(recovery->log, restart->id, SEGMENT_SIZE_MIN, &restart->segment,
                                     &restart->end);
     }
-    // Left by a crash while the database was being made: recovery_look() has found no commit.
-    TRY(remove_if_there(db->dir, FILENAME_SEGMENT, 1));
-    TRY(remove_if_there(db->dir, FILENAME_MANIFEST, recovery->state.next_file_id));
+    TRY(manifest_remove_unborn(db->dir)); // left by a crash while it was being made
     restart->id = 1;
     restart->end = FILE_HEADER_SIZE;
     TRY(log_create_segment(&db->segments, restart->id, SEGMENT_SIZE_MIN, &restart->segment));
