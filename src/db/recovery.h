@@ -1,4 +1,4 @@
-// recovery.h -- from a directory to a running database: architecture, section 9.
+// recovery.h -- from a directory to a running database: docs/design.md, "Opening and closing".
 
 #ifndef LSM_DB_RECOVERY_H
 #define LSM_DB_RECOVERY_H
@@ -24,11 +24,11 @@ void recovery_release(struct recovery *recovery);
 // `*db_uuid` is of the database, or fresh when `*is_new`.
 lsm_status recovery_look(struct env *env, struct dir *dir, bool *is_new, struct uuid *db_uuid);
 
-// Step 1 to 3 into `recovery`: manifest and log are read, nothing is written. The stores of
+// Fills `recovery`: manifest and log are read, nothing is written. The stores of
 // `db` are set.
 lsm_status recovery_read(struct lsm_db *db, bool is_new, struct recovery *recovery);
 
-// Steps 4 and 5, which write: restart segment, replay, fresh manifest, orphans; sets up the
+// What writes: restart segment, replay, fresh manifest, orphans; sets up the
 // views, the manifest and the log of `db`.
 lsm_status recovery_start(struct lsm_db *db, struct recovery *recovery);
 

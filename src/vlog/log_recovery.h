@@ -1,6 +1,6 @@
 // log_recovery.h -- what of the log survived, decided by reading only.
 //
-// Architecture, section 9, "Recovery", steps 2 to 4: walks the chain from the
+// docs/design.md, "Recovery": walks the chain from the
 // replay position, finds the highest durable mark M, tells a torn tail from
 // damage, hands over the frames in order, and copies those above M into a restart
 // segment.
