@@ -6,8 +6,8 @@
 //   frame:  u32 CRC32C of the file uuid, the frame's offset (u64) and what follows
 //           u32 size of the edit; u64 number of the edit; 16 zero bytes; the edit
 //
-// docs/design.md, "Versions, views, the manifest": numbers are dense and never go back; a bad edit with a
-// verifying one behind it, or a gap, is damage; only a bad last edit is a torn tail.
+// Numbers are dense and never go back; a bad edit with a verifying one behind it, or a gap,
+// is damage; only a bad last edit is a torn tail: docs/format.md, "What a manifest says".
 
 #ifndef LSM_MANIFEST_MANIFEST_H
 #define LSM_MANIFEST_MANIFEST_H
