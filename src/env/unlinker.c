@@ -141,6 +141,11 @@ size_t unlinker_drain(struct unlinker *u, size_t count_max)
 {
     size_t left;
 
+    // One try for each: a file that cannot be removed waits for the next call.
+    mutex_lock(&u->mu);
+    if (count_max > u->count)
+        count_max = u->count;
+    mutex_unlock(&u->mu);
     for (size_t i = 0; i < count_max; i++) {
         struct unlinker_item *item = take_oldest(u);
 

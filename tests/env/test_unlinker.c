@@ -98,6 +98,18 @@ Test(unlinker, keeps_a_file_that_cannot_be_removed_for_later)
     cr_assert(not(exists(1)));
 }
 
+Test(unlinker, tries_each_file_once_however_many_it_is_told)
+{
+    const struct sim_fault fault = {
+        .ops = SIM_OP_UNLINK, .at = 1, .for_ever = true, .status = LSM_IO};
+
+    unlinker_add(unlinker, FILENAME_TABLE, 1);
+    unlinker_add(unlinker, FILENAME_TABLE, 2);
+    sim_set_fault(sim, &fault);
+    cr_assert(eq(sz, unlinker_drain(unlinker, SIZE_MAX), 2));
+    cr_assert(eq(u64, sim_fault_hits(sim), 2));
+}
+
 Test(unlinker, takes_a_missing_file_for_removed)
 {
     unlinker_add(unlinker, FILENAME_TABLE, 77);
