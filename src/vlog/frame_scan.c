@@ -214,6 +214,10 @@ lsm_status frame_scan_used(struct frame_scan *scan, uint64_t from, uint64_t *end
         uint64_t size = at - from > WINDOW_SIZE ? WINDOW_SIZE : at - from;
 
         TRY(peek(scan, at - size, size, &bytes));
+        while (size >= sizeof(uint64_t) && get_u64(bytes + size - sizeof(uint64_t)) == 0) {
+            size -= sizeof(uint64_t);
+            at -= sizeof(uint64_t);
+        }
         while (size > 0 && bytes[size - 1] == 0) {
             size--;
             at--;

@@ -223,6 +223,8 @@ static lsm_status search_marks(struct log_recovery *r, struct frame_scan *scan, 
 
     TRY(frame_scan_used(scan, from, &used));
     r->found.torn_bytes += used - from;
+    if (used + FRAME_HEADER_SIZE < scan->limit)
+        scan->limit = used + FRAME_HEADER_SIZE; // a header begins with what is not zero
     for (;;) {
         lsm_status status = frame_scan_find(scan, from, &at, &header);
 
