@@ -180,6 +180,8 @@ static lsm_status prepare_conditional(lsm_db *db, struct conditional *c, const c
     TRY(db_check_writable(db, function));
     TRY(db_keyspace(db, c->keyspace, &keyspace));
     TRY(check_key(c->key));
+    if (c->expected != NULL)
+        TRY(check_value(*c->expected));
     if (c->desired != NULL)
         TRY(check_value(*c->desired));
     TRY(commit_check_options(c->options));
