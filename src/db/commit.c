@@ -85,7 +85,7 @@ lsm_status commit_run(struct lsm_db *db, struct write_request *request,
 {
     const uint64_t start = clock_mono_ns(db->env);
 
-    TRY(writer_admit(&db->writer, request->frame.size, options != NULL && options->no_wait));
+    TRY(writer_admit(&db->writer, request, options != NULL && options->no_wait));
     TRY(writer_run(&db->writer, request));
     stats_add(db->stats, COUNTER_COMMIT_BYTES, request->frame.size);
     histogram_record(&db->stats->latencies[LATENCY_COMMIT], clock_mono_ns(db->env) - start);

@@ -104,18 +104,6 @@ static lsm_status set_bounds(lsm_iter *it, const lsm_iter_options *options)
     return tighten(&it->upper, &it->has_upper, slice_of_buf(&successor), -1);
 }
 
-static lsm_status check_bound(const lsm_slice *bound, const char *name)
-{
-    if (bound == NULL)
-        return LSM_OK;
-    if (bound->data == NULL && bound->size > 0)
-        return lsm_fail(LSM_INVALID, "iterator option %s has NULL bytes", name);
-    if (bound->size > LSM_KEY_SIZE_MAX)
-        return lsm_fail(LSM_INVALID, "iterator option %s has %zu bytes, a key has at most %u", name,
-                        bound->size, LSM_KEY_SIZE_MAX);
-    return LSM_OK;
-}
-
 static lsm_status check_options(const lsm_iter_options *options)
 {
     TRY(check_bound(options->lower, "lower"));
@@ -155,7 +143,7 @@ static lsm_status open_iter(struct lsm_db *db, struct lsm_txn *txn, const lsm_ke
     it->prefetch = options->prefetch == 0 ? PREFETCH_DEFAULT : options->prefetch;
 
     it->view = views_acquire(&db->views);
-    if (time.ts == TS_MAX) // only now: the view must hold everything up to the timestamp
+    if (time.ts == TS_MAX) // only now: a newer view may lack versions that an older time sees
         time = (struct read_time){.ts = oracle_published(db->oracle),
                                   .wall = oracle_wall_seconds(db->oracle)};
     TRY(commit_check_keyspace(it->keyspace, time.ts));
@@ -219,8 +207,8 @@ static void seen_flush(lsm_iter *it)
 {
     const lsm_slice high = slice_of_buf(&it->seen.high);
 
-    if (!it->seen.is_active || !it->seen.has_low)
-        return;
+    if (!it->seen.is_active || !it->seen.has_low || it->txn->lost_read.status != LSM_OK)
+        return; // nothing was seen, or the transaction cannot commit anyway
     it->seen.is_active = false;
     txn_note_range(it->txn, it->keyspace->id, slice_of_buf(&it->seen.low),
                    it->seen.is_open_above ? NULL : &high);

@@ -95,6 +95,18 @@ lsm_status check_value(lsm_slice value)
     return LSM_OK;
 }
 
+lsm_status check_bound(const lsm_slice *bound, const char *name)
+{
+    if (bound == NULL)
+        return LSM_OK;
+    if (bound->data == NULL && bound->size > 0)
+        return lsm_fail(LSM_INVALID, "the bound `%s` has %zu bytes at NULL", name, bound->size);
+    if (bound->size > LSM_KEY_SIZE_MAX)
+        return lsm_fail(LSM_INVALID, "the bound `%s` has %zu bytes, a key has at most %u", name,
+                        bound->size, LSM_KEY_SIZE_MAX);
+    return LSM_OK;
+}
+
 // --- what background work asks of the database ---
 
 static void answer_oldest_snapshot(void *ctx, uint64_t *ts, uint64_t *wall)
@@ -198,7 +210,8 @@ static lsm_status add_keyspaces(struct lsm_db *db, const struct manifest_state *
     for (size_t i = 0; i < state->keyspace_count; i++) {
         struct keyspace *keyspace;
 
-        TRY(keyspaces_add(&db->keyspaces, &state->keyspaces[i], &keyspace));
+        TRY(keyspaces_prepare(&db->keyspaces, &state->keyspaces[i], &keyspace));
+        keyspaces_insert(&db->keyspaces, keyspace);
         if (keyspace->id == KEYSPACE_DEFAULT_ID)
             db->default_keyspace = keyspace;
     }
@@ -264,40 +277,55 @@ static lsm_status make_workers(struct lsm_db *db)
     return LSM_OK;
 }
 
-static lsm_status read_database(struct lsm_db *db, bool is_new, struct recovery *recovery)
+// What needs to know where time had got to.
+static lsm_status make_time(struct lsm_db *db, const struct recovery *recovery)
 {
-    lsm_status status = LSM_CORRUPT;
-    const int tries = db->is_read_only ? READ_ONLY_TRIES : 1;
-
-    for (int i = 0; i < tries && status == LSM_CORRUPT; i++) {
-        if (i > 0)
-            recovery_release(recovery);
-        status = recovery_read(db, is_new, recovery);
-    }
-    return status;
+    TRY(add_keyspaces(db, &recovery->state));
+    TRY(oracle_new(db->env, recovery->last_ts, recovery->last_wall_ns, &db->oracle));
+    return conflict_history_new((size_t)db->options.conflict_history_size, recovery->last_ts,
+                                &db->conflicts);
 }
 
 static lsm_status recover(struct lsm_db *db, bool is_new)
 {
-    struct recovery recovery = {.is_new = is_new};
-    lsm_status status = read_database(db, is_new, &recovery);
+    struct recovery recovery;
+    lsm_status status = recovery_read(db, is_new, &recovery);
 
     if (status == LSM_OK)
-        status = add_keyspaces(db, &recovery.state);
+        status = make_time(db, &recovery);
     if (status == LSM_OK)
-        status = oracle_new(db->env, recovery.last_ts, recovery.last_wall_ns, &db->oracle);
-    if (status == LSM_OK)
-        status = conflict_history_new((size_t)db->options.conflict_history_size, recovery.last_ts,
-                                      &db->conflicts);
-    if (status == LSM_OK)
-        status = db->is_read_only ? recovery_start_read_only(db, &recovery)
-                                  : recovery_start(db, &recovery);
+        status = recovery_start(db, &recovery);
     if (status == LSM_OK)
         eventlog_write(db->events, "open", "version=%s new=%d last_ts=%llu memtables=%zu",
                        lsm_version(), is_new, (unsigned long long)recovery.last_ts,
                        recovery.memtable_count);
     recovery_release(&recovery);
     return status;
+}
+
+static lsm_status read_and_replay(struct lsm_db *db, struct recovery *recovery)
+{
+    TRY(recovery_read(db, false, recovery));
+    return recovery_start_read_only(db, recovery);
+}
+
+// Reads manifest and log, again when a writer beside us was faster.
+static lsm_status recover_read_only(struct lsm_db *db)
+{
+    struct recovery recovery;
+    lsm_status status = read_and_replay(db, &recovery);
+
+    for (int i = 1; i < READ_ONLY_TRIES && status == LSM_CORRUPT; i++) {
+        recovery_release(&recovery);
+        status = read_and_replay(db, &recovery);
+    }
+    if (status == LSM_OK)
+        status = make_time(db, &recovery);
+    recovery_release(&recovery);
+    TRY(status);
+    TRY(make_scheduler(db, WORKERS_MIN));
+    upkeep_start(db); // gives back what readers no longer see
+    return LSM_OK;
 }
 
 // --- taking them apart ---
@@ -308,10 +336,10 @@ static void stop_workers(struct lsm_db *db)
     if (db->scheduler == NULL)
         return;
     atomic_store_explicit(&db->is_closing, true, memory_order_relaxed);
-    if (db->writer.db != NULL) {
+    if (db->writer.db != NULL)
         writer_finish(&db->writer);
+    if (db->upkeep_job.run != NULL)
         upkeep_stop(db);
-    }
     compactor_free(db->compactor);
     db->compactor = NULL;
     epoch_bin_set_notify(&db->bin, NULL, NULL);
@@ -331,6 +359,7 @@ static void db_free(struct lsm_db *db)
         views_release(&db->views);
     log_free(db->log);
     manifest_free(db->manifest);
+    mem_free(db->read_only_chain);
     conflict_history_free(db->conflicts);
     oracle_free(db->oracle);
     keyspaces_release(&db->keyspaces);
@@ -438,8 +467,10 @@ static lsm_status open_db(const char *path, const lsm_options *options, bool is_
     TRY(db_new(options, is_read_only, &db));
     TRY(take_directory(db, path, &is_new, &db_uuid));
     TRY(make_ground(db, &db_uuid));
-    TRY(recover(db, is_new));
-    if (!is_read_only) {
+    if (is_read_only) {
+        TRY(recover_read_only(db));
+    } else {
+        TRY(recover(db, is_new));
         TRY(make_workers(db));
         throttle_update(db->throttle);
         compactor_wake(db->compactor);

@@ -47,9 +47,12 @@ struct lsm_db {
     struct table_store tables;
     struct segment_store segments;
     struct views views;
-    struct manifest *manifest;          // NULL when read-only
-    struct log *log;                    // NULL when read-only
-    struct log_position read_only_mark; // the log's durable end as found, when read-only
+    struct manifest *manifest; // NULL when read-only
+    struct log *log;           // NULL when read-only
+    // Of a read-only database: the log as found.
+    struct log_position read_only_mark; // its durable end
+    struct log_link *read_only_chain;   // its segments, with final lengths; owned
+    size_t read_only_chain_count;
     struct oracle *oracle;
     struct conflict_history *conflicts;
     struct scheduler *scheduler;
@@ -94,6 +97,8 @@ lsm_status db_keyspace(struct lsm_db *db, const lsm_keyspace *handle, struct key
 // LSM_INVALID, naming limit and size, for a key that is empty, NULL or too long.
 lsm_status check_key(lsm_slice key);
 lsm_status check_value(lsm_slice value);
+// The same for a bound of a range, called `name`, which may be empty; NULL is open.
+lsm_status check_bound(const lsm_slice *bound, const char *name);
 
 // Makes the changeable options of `options` take effect.
 void db_apply_options(struct lsm_db *db, const struct lsm_options *options);

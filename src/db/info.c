@@ -198,6 +198,8 @@ lsm_status lsm_approximate_size(lsm_db *db, lsm_keyspace *handle, const lsm_slic
     TRY(db_keyspace(db, handle, &keyspace));
     if (bytes == NULL)
         return lsm_fail(LSM_INVALID, "lsm_approximate_size: bytes is NULL");
+    TRY(check_bound(from, "from"));
+    TRY(check_bound(to, "to"));
     view = views_acquire(&db->views);
     for (unsigned l = 0; l < LEVEL_COUNT && status == LSM_OK; l++) {
         const struct level *level = &view->version->levels[l];

@@ -60,6 +60,8 @@ static lsm_status publish_change(struct lsm_db *db, const struct keyspace_change
     lsm_status status;
 
     edit_init(&edit);
+    edit.last_ts = oracle_published(db->oracle);
+    edit.last_wall_ns = oracle_persistable_wall_ns(db->oracle);
     manifest_lock(db->manifest);
     view = views_acquire(&db->views);
     status = edit_change_keyspace(&edit, change);
@@ -78,12 +80,37 @@ static lsm_status publish_change(struct lsm_db *db, const struct keyspace_change
     return status;
 }
 
+// Makes a drop durable that has been stamped.
+static lsm_status publish_drop(struct lsm_db *db, struct keyspace *keyspace)
+{
+    const struct keyspace_change change = {
+        .kind = KEYSPACE_DROP,
+        .id = keyspace->id,
+        .ts = atomic_load_explicit(&keyspace->dropped_ts, memory_order_acquire)};
+
+    keyspace->is_drop_pending = true;
+    TRY(publish_change(db, &change));
+    keyspace->is_drop_pending = false;
+    eventlog_write(db->events, "keyspace_drop", "id=%u name=%s", keyspace->id, keyspace->name);
+    return LSM_OK;
+}
+
+// Before a name is used again: an earlier drop of it that failed softly must be durable. Under
+// `ddl_mu`.
+static lsm_status finish_pending_drop(struct lsm_db *db, const char *name)
+{
+    struct keyspace *keyspace = keyspaces_find_pending(&db->keyspaces, name);
+
+    return keyspace == NULL ? LSM_OK : publish_drop(db, keyspace);
+}
+
 // Makes the keyspace, durably, before any commit can use it. Under `ddl_mu`.
 static lsm_status create(struct lsm_db *db, const char *name,
                          const struct keyspace_options *options, struct keyspace **out)
 {
     struct keyspace_info info = {.options = *options};
     struct keyspace_change change = {.kind = KEYSPACE_CREATE, .options = *options};
+    CLEANUP(mem_freep) struct keyspace *keyspace = NULL;
 
     manifest_lock(db->manifest);
     info.id = manifest_state_locked(db->manifest)->next_keyspace_id;
@@ -91,9 +118,12 @@ static lsm_status create(struct lsm_db *db, const char *name,
     (void)snprintf(info.name, sizeof info.name, "%s", name);
     change.id = info.id;
     change.name = lsm_str(name);
+    TRY(keyspaces_prepare(&db->keyspaces, &info, &keyspace));
     TRY(publish_change(db, &change));
     eventlog_write(db->events, "keyspace_create", "id=%u name=%s", info.id, name);
-    return keyspaces_add(&db->keyspaces, &info, out);
+    *out = keyspace;
+    keyspaces_insert(&db->keyspaces, MOVE(keyspace));
+    return LSM_OK;
 }
 
 static lsm_status find_or_create(struct lsm_db *db, const char *name, bool is_created,
@@ -111,6 +141,8 @@ static lsm_status find_or_create(struct lsm_db *db, const char *name, bool is_cr
     mutex_lock(&db->ddl_mu);
     *out = keyspaces_find_name(&db->keyspaces, name); // another thread may have been faster
     if (*out == NULL)
+        status = finish_pending_drop(db, name);
+    if (*out == NULL && status == LSM_OK)
         status = create(db, name, &wanted, out);
     mutex_unlock(&db->ddl_mu);
     return status;
@@ -147,7 +179,7 @@ const char *lsm_keyspace_name(const lsm_keyspace *handle)
 }
 
 // Stamps the drop, after which no commit enters, then makes it durable. A drop that cannot be
-// made durable stays in force in this process: its fate on disk is open.
+// made durable stays in force in this process, and dropping again tries again.
 static lsm_status drop(struct lsm_db *db, struct keyspace *keyspace)
 {
     struct write_request request;
@@ -156,34 +188,32 @@ static lsm_status drop(struct lsm_db *db, struct keyspace *keyspace)
     write_request_init(&request, REQUEST_DROP);
     request.keyspace = keyspace;
     status = writer_run(&db->writer, &request);
-    if (status == LSM_OK) {
-        const struct keyspace_change change = {
-            .kind = KEYSPACE_DROP, .id = keyspace->id, .ts = request.ts};
-
-        status = publish_change(db, &change);
-    }
     write_request_release(&request);
-    return status;
+    return status == LSM_OK ? publish_drop(db, keyspace) : status;
+}
+
+static lsm_status drop_by_name(struct lsm_db *db, const char *name)
+{
+    struct keyspace *keyspace = keyspaces_find_name(&db->keyspaces, name);
+
+    if (keyspace == db->default_keyspace)
+        return lsm_fail(LSM_INVALID, "keyspace 'default' cannot be dropped");
+    if (keyspace != NULL)
+        return drop(db, keyspace);
+    if (keyspaces_find_pending(&db->keyspaces, name) != NULL)
+        return finish_pending_drop(db, name);
+    return lsm_fail(LSM_NOT_FOUND, "there is no keyspace '%s'", name);
 }
 
 lsm_status lsm_keyspace_drop(lsm_db *db, const char *name)
 {
-    struct keyspace *keyspace;
     lsm_status status;
 
     TRY(db_check_writable(db, "lsm_keyspace_drop"));
     TRY(check_name(name, "lsm_keyspace_drop"));
     mutex_lock(&db->ddl_mu);
-    keyspace = keyspaces_find_name(&db->keyspaces, name);
-    if (keyspace == NULL)
-        status = lsm_fail(LSM_NOT_FOUND, "there is no keyspace '%s'", name);
-    else if (keyspace == db->default_keyspace)
-        status = lsm_fail(LSM_INVALID, "keyspace 'default' cannot be dropped");
-    else
-        status = drop(db, keyspace);
+    status = drop_by_name(db, name);
     mutex_unlock(&db->ddl_mu);
-    if (status == LSM_OK)
-        eventlog_write(db->events, "keyspace_drop", "id=%u name=%s", keyspace->id, name);
     return status;
 }
 

@@ -39,27 +39,25 @@ struct keyspace_options keyspace_get_options(const struct keyspace *keyspace)
     };
 }
 
-// Puts `keyspace` in its place by id.
-static lsm_status insert(struct keyspaces *set, struct keyspace *keyspace)
+static lsm_status reserve_one(struct keyspaces *set)
 {
-    struct keyspace **items = mem_resize_array(set->items, set->count + 1, sizeof *set->items);
-    size_t at = set->count;
+    struct keyspace **items;
+    lsm_status status = LSM_OK;
 
+    mutex_lock(&set->mu);
+    items = mem_resize_array(set->items, set->count + 1, sizeof *set->items);
     if (items == NULL)
-        return lsm_fail(LSM_NO_MEMORY, "keyspaces: %zu of them", set->count + 1);
-    set->items = items;
-    for (; at > 0 && items[at - 1]->id > keyspace->id; at--)
-        items[at] = items[at - 1];
-    items[at] = keyspace;
-    set->count++;
-    return LSM_OK;
+        status = lsm_fail(LSM_NO_MEMORY, "keyspaces: %zu of them", set->count + 1);
+    else
+        set->items = items;
+    mutex_unlock(&set->mu);
+    return status;
 }
 
-lsm_status keyspaces_add(struct keyspaces *set, const struct keyspace_info *info,
-                         struct keyspace **out)
+lsm_status keyspaces_prepare(struct keyspaces *set, const struct keyspace_info *info,
+                             struct keyspace **out)
 {
-    struct keyspace *keyspace = mem_alloc_zeroed(1, sizeof *keyspace);
-    lsm_status status;
+    CLEANUP(mem_freep) struct keyspace *keyspace = mem_alloc_zeroed(1, sizeof *keyspace);
 
     if (keyspace == NULL)
         return lsm_fail(LSM_NO_MEMORY, "keyspace %s: %zu bytes", info->name, sizeof *keyspace);
@@ -67,16 +65,21 @@ lsm_status keyspaces_add(struct keyspaces *set, const struct keyspace_info *info
     (void)snprintf(keyspace->name, sizeof keyspace->name, "%s", info->name);
     keyspace_set_options(keyspace, &info->options);
     atomic_store_explicit(&keyspace->dropped_ts, info->dropped_ts, memory_order_relaxed);
+    TRY(reserve_one(set));
+    *out = MOVE(keyspace);
+    return LSM_OK;
+}
+
+void keyspaces_insert(struct keyspaces *set, struct keyspace *keyspace)
+{
+    size_t at;
 
     mutex_lock(&set->mu);
-    status = insert(set, keyspace);
+    for (at = set->count; at > 0 && set->items[at - 1]->id > keyspace->id; at--)
+        set->items[at] = set->items[at - 1];
+    set->items[at] = keyspace;
+    set->count++;
     mutex_unlock(&set->mu);
-    if (status != LSM_OK) {
-        mem_free(keyspace);
-        return status;
-    }
-    *out = keyspace;
-    return LSM_OK;
 }
 
 struct keyspace *keyspaces_find_id(struct keyspaces *set, uint32_t id)
@@ -106,6 +109,19 @@ struct keyspace *keyspaces_find_name(struct keyspaces *set, const char *name)
     for (size_t i = 0; i < set->count && found == NULL; i++) {
         if (strcmp(set->items[i]->name, name) == 0 &&
             atomic_load_explicit(&set->items[i]->dropped_ts, memory_order_acquire) == 0)
+            found = set->items[i];
+    }
+    mutex_unlock(&set->mu);
+    return found;
+}
+
+struct keyspace *keyspaces_find_pending(struct keyspaces *set, const char *name)
+{
+    struct keyspace *found = NULL;
+
+    mutex_lock(&set->mu);
+    for (size_t i = 0; i < set->count && found == NULL; i++) {
+        if (set->items[i]->is_drop_pending && strcmp(set->items[i]->name, name) == 0)
             found = set->items[i];
     }
     mutex_unlock(&set->mu);

@@ -18,6 +18,7 @@ struct keyspace {
     // 0, or the timestamp of its drop: reads at or above it are refused. Set by the
     // writer role (release), read by any thread (acquire).
     _Atomic uint64_t dropped_ts;
+    bool is_drop_pending; // stamped, but not durable; under the database's ddl_mu
 };
 
 struct keyspaces {
@@ -29,13 +30,17 @@ struct keyspaces {
 void keyspaces_init(struct keyspaces *set);
 void keyspaces_release(struct keyspaces *set);
 
-// Adds one that the manifest knows.
-lsm_status keyspaces_add(struct keyspaces *set, const struct keyspace_info *info,
-                         struct keyspace **out);
+// Makes one, and room for it in the set; keyspaces_insert() then cannot fail. One thread at
+// a time prepares and inserts. It is released with mem_free() if it is not inserted.
+lsm_status keyspaces_prepare(struct keyspaces *set, const struct keyspace_info *info,
+                             struct keyspace **out);
+void keyspaces_insert(struct keyspaces *set, struct keyspace *keyspace);
 
 // NULL when there is none; by name only one that is not dropped.
 struct keyspace *keyspaces_find_id(struct keyspaces *set, uint32_t id);
 struct keyspace *keyspaces_find_name(struct keyspaces *set, const char *name);
+// One of that name whose drop has not been made durable.
+struct keyspace *keyspaces_find_pending(struct keyspaces *set, const char *name);
 
 void keyspace_set_options(struct keyspace *keyspace, const struct keyspace_options *options);
 struct keyspace_options keyspace_get_options(const struct keyspace *keyspace);

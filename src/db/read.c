@@ -93,7 +93,8 @@ lsm_status read_get(struct lsm_db *db, const struct keyspace *keyspace, lsm_slic
     lsm_status status;
     EPOCH_SECTION();
     struct view *view = views_current(&db->views);
-    // Only now: a timestamp loaded before the view could be newer than what the view holds.
+    // Only now: a view loaded after the timestamp could lack versions that it sees, for no
+    // snapshot is registered.
     const struct ikey ikey = {
         .keyspace = keyspace->id,
         .key = key,

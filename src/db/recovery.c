@@ -93,6 +93,10 @@ static lsm_status read_existing(struct lsm_db *db, struct recovery *recovery)
     TRY(log_recovery_walk(&db->segments, &input, &recovery->log));
     found = log_recovery_found(recovery->log);
     recovery->last_ts = found->last_ts > state->last_ts ? found->last_ts : state->last_ts;
+    for (size_t i = 0; i < state->keyspace_count; i++) { // a drop takes a timestamp, too
+        if (state->keyspaces[i].dropped_ts > recovery->last_ts)
+            recovery->last_ts = state->keyspaces[i].dropped_ts;
+    }
     recovery->last_wall_ns =
         found->last_wall_ns > state->last_wall_ns ? found->last_wall_ns : state->last_wall_ns;
     return LSM_OK;
@@ -195,20 +199,35 @@ static lsm_status replay_log(struct lsm_db *db, struct recovery *recovery, bool 
 static lsm_status set_views(struct lsm_db *db, struct recovery *recovery, struct version *version)
 {
     TRY(views_init(&db->views, &db->bin, recovery->memtables[0], version));
-    for (size_t i = 1; i < recovery->memtable_count; i++) {
-        lsm_status status = views_push_memtable(&db->views, recovery->memtables[i]);
+    for (size_t i = 1; i < recovery->memtable_count; i++)
+        TRY(views_push_memtable(&db->views, recovery->memtables[i]));
+    return LSM_OK;
+}
 
-        if (status != LSM_OK) {
-            views_release(&db->views);
-            return status;
-        }
-    }
+// Notes how the log was found, for lsm_verify().
+static lsm_status keep_chain(struct lsm_db *db, const struct recovery *recovery)
+{
+    const struct log_link *links;
+    struct segment *const *segments;
+    struct log_link *kept;
+    size_t count;
+
+    log_recovery_chain(recovery->log, &links, &segments, &count);
+    kept = mem_alloc_zeroed(count, sizeof *kept);
+    if (kept == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "a chain of %zu segments", count);
+    for (size_t i = 0; i < count; i++)
+        kept[i] = links[i];
+    mem_free(db->read_only_chain); // of an earlier try
+    db->read_only_chain = kept;
+    db->read_only_chain_count = count;
+    db->read_only_mark = log_recovery_found(recovery->log)->mark;
     return LSM_OK;
 }
 
 lsm_status recovery_start_read_only(struct lsm_db *db, struct recovery *recovery)
 {
-    db->read_only_mark = log_recovery_found(recovery->log)->mark;
+    TRY(keep_chain(db, recovery));
     TRY(replay_log(db, recovery, true, recovery->state.replay));
     return set_views(db, recovery, recovery->version);
 }

@@ -251,8 +251,10 @@ lsm_status lsm_txn_put_if_absent(lsm_txn *txn, lsm_keyspace *keyspace, lsm_slice
     TRY(check_writable(txn, "lsm_txn_put_if_absent"));
     TRY(check_value(value));
     status = lsm_txn_exists(txn, keyspace, key);
-    if (status == LSM_OK)
+    if (status == LSM_OK) {
+        txn->is_refused = true;
         return lsm_fail(LSM_CONFLICT, "the key exists");
+    }
     if (status != LSM_NOT_FOUND)
         return status;
     return lsm_txn_put(txn, keyspace, key, value);

@@ -28,6 +28,7 @@ struct lsm_txn {
     size_t savepoint_count;
     uint64_t last_savepoint;
 
+    bool is_refused;   // lsm_txn_put_if_absent() found its key
     size_t iter_count; // open ones
     bool is_freed;     // by the application, while iterators are open
 };

@@ -188,8 +188,10 @@ lsm_status lsm_commit_async(lsm_txn *txn, const lsm_write_options *options, lsm_
         return LSM_OK;
     }
     commit = mem_alloc_zeroed(1, sizeof *commit);
-    if (commit == NULL)
+    if (commit == NULL) {
+        txn_finish(txn);
         return lsm_fail(LSM_NO_MEMORY, "commit: %zu bytes", sizeof *commit);
+    }
     write_request_init(&commit->request, REQUEST_COMMIT);
     commit->request.on_done = async_commit_done;
     commit->db = db;
@@ -197,8 +199,7 @@ lsm_status lsm_commit_async(lsm_txn *txn, const lsm_write_options *options, lsm_
     commit->ctx = ctx;
     status = prepare(txn, &commit->request, options);
     if (status == LSM_OK)
-        status = writer_admit(&db->writer, commit->request.frame.size,
-                              options != NULL && options->no_wait);
+        status = writer_admit(&db->writer, &commit->request, options != NULL && options->no_wait);
     // The commit borrows from both sets until it is done.
     commit->writes = MOVE(txn->writes);
     commit->reads = MOVE(txn->reads);
@@ -236,14 +237,16 @@ static lsm_status pause_after_conflict(struct lsm_db *db, unsigned tries)
     return LSM_OK;
 }
 
-// One try of lsm_update().
-static lsm_status try_update(lsm_db *db, lsm_update_fn fn, void *ctx)
+// One try of lsm_update(). `*is_refused`: a condition of the transaction's own failed, which
+// trying again does not change.
+static lsm_status try_update(lsm_db *db, lsm_update_fn fn, void *ctx, bool *is_refused)
 {
     lsm_txn *txn;
     lsm_status status;
 
     TRY(lsm_begin(db, LSM_TXN_SERIALIZABLE, &txn));
     status = fn(txn, ctx);
+    *is_refused = txn->is_refused;
     if (status == LSM_OK)
         status = lsm_commit(txn, NULL);
     lsm_txn_free(txn);
@@ -256,9 +259,10 @@ lsm_status lsm_update(lsm_db *db, lsm_update_fn fn, void *ctx)
     if (fn == NULL)
         return lsm_fail(LSM_INVALID, "lsm_update: fn is NULL");
     for (unsigned tries = 1;; tries++) {
-        lsm_status status = try_update(db, fn, ctx);
+        bool is_refused = false;
+        lsm_status status = try_update(db, fn, ctx, &is_refused);
 
-        if (status != LSM_CONFLICT || tries == UPDATE_TRIES)
+        if (status != LSM_CONFLICT || is_refused || tries == UPDATE_TRIES)
             return status;
         TRY(pause_after_conflict(db, tries));
     }

@@ -128,6 +128,9 @@ void upkeep_start(struct lsm_db *db)
     epoch_bin_set_notify(&db->bin, wake_reclaim, db);
     unlinker_set_notify(db->unlinker, wake_reclaim, db);
     wake_reclaim(db);
+    if (!db->is_read_only && !active_is_empty(db)) // replayed: as quiet as any other
+        scheduler_submit_after(db->scheduler, &db->idle_job,
+                               atomic_load_explicit(&db->idle_flush_ns, memory_order_relaxed));
 }
 
 void upkeep_stop(struct lsm_db *db)
@@ -161,6 +164,8 @@ lsm_status lsm_compact_range(lsm_db *db, lsm_keyspace *handle, const lsm_slice *
 
     TRY(db_check_writable(db, "lsm_compact_range"));
     TRY(db_keyspace(db, handle, &keyspace));
+    TRY(check_bound(from, "from"));
+    TRY(check_bound(to, "to"));
     if (from != NULL && to != NULL && slice_compare(*from, *to) > 0)
         return lsm_fail(LSM_INVALID, "lsm_compact_range: `from` lies behind `to`");
     TRY(lsm_flush(db));

@@ -5,6 +5,7 @@
 // every pointer of a table leads to a record of its key.
 
 #include "base/alloc.h"
+#include "base/file_header.h"
 #include "db/read.h"
 #include "manifest/manifest_file.h"
 #include "vlog/log_recovery.h"
@@ -95,28 +96,67 @@ static lsm_status verify_segment(struct lsm_db *db, const char *name, uint64_t e
     return segment_scan(db->dir, name, true, check_stretch, &check);
 }
 
-// How far the segment is known to be whole.
-static uint64_t known_end(const struct verification *v, const struct segment_use *use)
+static void verify_to(struct verification *v, uint32_t id, uint64_t end)
 {
-    struct log_position mark;
+    const struct filename name = filename_of(FILENAME_SEGMENT, id);
 
-    if (use->final_size != 0)
-        return use->final_size;
-    mark = v->db->log == NULL ? v->db->read_only_mark : log_mark(v->db->log);
-    if (mark.segment == use->id)
-        return mark.offset;
-    return 0;
+    report(v, name.text, end, verify_segment(v->db, name.text, end));
+}
+
+static bool is_linked(const struct log_link *links, size_t count, uint32_t id)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (links[i].id == id)
+            return true;
+    }
+    return false;
+}
+
+// The segments that are log, each as far as it is known to be whole: to its final length, the
+// last one to the mark.
+static lsm_status verify_log(struct verification *v, const struct version *version)
+{
+    struct lsm_db *db = v->db;
+    CLEANUP(mem_freep) struct log_link *own_links = NULL;
+    CLEANUP(mem_freep) struct segment **segments = NULL;
+    const struct log_link *links = db->read_only_chain;
+    size_t count = db->read_only_chain_count;
+    struct log_position mark = db->read_only_mark;
+
+    if (db->log != NULL) {
+        TRY(log_chain_all(db->log, &own_links, &segments, &count));
+        links = own_links;
+        mark = log_mark(db->log);
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint64_t end = links[i].final_size;
+
+        if (end == 0)
+            end = links[i].id == mark.segment ? mark.offset : FILE_HEADER_SIZE;
+        verify_to(v, links[i].id, end);
+    }
+    // A segment that has got no frame is in no chain.
+    for (size_t i = 0; i < version->segment_count; i++) {
+        if (version->segments[i].final_size == 0 &&
+            !is_linked(links, count, version->segments[i].id))
+            verify_to(v, version->segments[i].id, FILE_HEADER_SIZE);
+    }
+    return LSM_OK;
 }
 
 static void verify_segments(struct verification *v, const struct view *view)
 {
+    lsm_status status;
+
     for (size_t i = 0; i < view->version->segment_count; i++) {
         const struct segment_use *use = &view->version->segments[i];
-        const struct filename name = filename_of(FILENAME_SEGMENT, use->id);
-        const uint64_t end = known_end(v, use);
 
-        report(v, name.text, end, verify_segment(v->db, name.text, end));
+        if (use->final_size != 0)
+            verify_to(v, use->id, use->final_size);
     }
+    status = verify_log(v, view->version);
+    if (status != LSM_OK)
+        report(v, "the log", 0, status);
 }
 
 // --- manifest ---
@@ -156,7 +196,11 @@ lsm_status lsm_verify(lsm_db *db, lsm_verify_fn progress, void *ctx)
 
     TRY(db_check(db, "lsm_verify"));
     view = views_acquire(&db->views);
+    if (db->manifest != NULL)
+        manifest_lock(db->manifest); // no edit is half written meanwhile
     verify_manifest(&v);
+    if (db->manifest != NULL)
+        manifest_unlock(db->manifest);
     verify_segments(&v, view);
     verify_tables(&v, view);
     view_unref(view);

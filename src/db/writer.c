@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "db/db.h"
+#include "db/upkeep.h"
 
 // A group takes requests until it holds this many bytes: enough to share a sync, few
 // enough not to hold the first of them up. (RocksDB uses the same bound.)
@@ -14,7 +15,7 @@
 
 // A delay shorter than this is not worth a sleep: it is carried over to the next.
 #define DELAY_NS_MIN UINT64_C(200000)
-// A delay is slept in pieces, after each of which the pressure is looked at again.
+// The pressure of a stop is looked at again at least this often.
 #define DELAY_NS_MAX UINT64_C(10000000)
 
 static void writer_job_run(struct job *job);
@@ -70,37 +71,21 @@ static uint64_t bytes_in_memory(struct writer *writer)
     return bytes;
 }
 
+static bool has_immutable_memtable(struct lsm_db *db)
+{
+    EPOCH_SECTION();
+
+    return views_current(&db->views)->memtable_count > 1;
+}
+
 // Whether the memtables have reached their hard limit and a flush can change that.
 static bool memory_is_full(struct writer *writer, uint64_t bytes)
 {
     struct lsm_db *db = writer->db;
     const uint64_t limit =
         2 * atomic_load_explicit(&db->engine_options.memtable_size, memory_order_relaxed);
-    bool has_immutable;
 
-    {
-        EPOCH_SECTION();
-        has_immutable = views_current(&db->views)->memtable_count > 1;
-    }
-    return has_immutable && bytes_in_memory(writer) + bytes > limit;
-}
-
-// Waits for the next change of the view: progress of a flush or a merge.
-static lsm_status wait_for_progress(struct writer *writer)
-{
-    struct lsm_db *db = writer->db;
-    lsm_status status = compactor_health(db->compactor);
-
-    if (status == LSM_OK)
-        status = poison_check(&db->poison);
-    if (status != LSM_OK)
-        return lsm_fail_in(status, "writes wait for background work, which fails");
-    mutex_lock(&db->views.mu);
-    // A timeout bounds the wait: progress may have come before the mutex was taken.
-    scheduler_wait_until(db->scheduler, &db->views.mu, &db->views.changed,
-                         clock_mono_ns(db->env) + DELAY_NS_MAX);
-    mutex_unlock(&db->views.mu);
-    return LSM_OK;
+    return has_immutable_memtable(db) && bytes_in_memory(writer) + bytes > limit;
 }
 
 static lsm_status refuse_to_wait(enum stall_cause cause)
@@ -108,40 +93,67 @@ static lsm_status refuse_to_wait(enum stall_cause cause)
     return lsm_fail(LSM_BUSY, "the write would have to wait: %s", stall_cause_name(cause));
 }
 
-// Lets `delay_ns` pass, in a wait that background progress may use.
-static void pay_delay(struct writer *writer, uint64_t delay_ns)
+// Waits until `deadline_ns` or the next change of the view, whichever is first.
+static void wait_for_change(struct lsm_db *db, uint64_t deadline_ns)
 {
-    struct lsm_db *db = writer->db;
-
     mutex_lock(&db->views.mu);
-    scheduler_wait_until(db->scheduler, &db->views.mu, &db->views.changed,
-                         clock_mono_ns(db->env) + delay_ns);
+    scheduler_wait_until(db->scheduler, &db->views.mu, &db->views.changed, deadline_ns);
     mutex_unlock(&db->views.mu);
 }
 
-lsm_status writer_admit(struct writer *writer, uint64_t bytes, bool no_wait)
+// Waits for progress of a flush or a merge. Only the active memtable may hold up the log:
+// then it is handed to the flush.
+static lsm_status wait_for_progress(struct lsm_db *db, enum stall_cause cause)
+{
+    lsm_status status = poison_check(&db->poison);
+
+    if (status == LSM_OK)
+        status = compactor_health(db->compactor);
+    if (status != LSM_OK)
+        return lsm_fail_in(status, "writes wait for background work, which fails");
+    if (cause == STALL_LOG && !has_immutable_memtable(db))
+        TRY(upkeep_switch_memtable(db));
+    if (scheduler_is_manual(db->scheduler))
+        return scheduler_run_one(db->scheduler) ? LSM_OK : refuse_to_wait(cause);
+    // A deadline bounds the wait: progress may have come before the mutex was taken.
+    wait_for_change(db, clock_mono_ns(db->env) + DELAY_NS_MAX);
+    return LSM_OK;
+}
+
+// Lets `delay_ns` pass, however often the view changes meanwhile. Under the manual scheduler
+// time is the test's.
+static void pay_delay(struct lsm_db *db, uint64_t delay_ns)
+{
+    const uint64_t deadline_ns = clock_mono_ns(db->env) + delay_ns;
+
+    if (scheduler_is_manual(db->scheduler))
+        return;
+    while (clock_mono_ns(db->env) < deadline_ns)
+        wait_for_change(db, deadline_ns);
+}
+
+lsm_status writer_admit(struct writer *writer, const struct write_request *request, bool no_wait)
 {
     static _Thread_local uint64_t owed_ns; // too short to sleep so far
     struct lsm_db *db = writer->db;
+    const uint64_t log_bytes = request->frame.size;
+    const uint64_t memory_bytes = request->frame.key_bytes;
     enum stall_cause cause = STALL_NONE;
     bool is_stopped = false;
-    uint64_t delay_ns = throttle_delay_ns(db->throttle, bytes, &cause, &is_stopped);
+    uint64_t delay_ns = throttle_delay_ns(db->throttle, log_bytes, &cause, &is_stopped);
 
-    if (LIKELY(delay_ns == 0 && !is_stopped && !memory_is_full(writer, bytes)))
+    if (LIKELY(delay_ns == 0 && !is_stopped && !memory_is_full(writer, memory_bytes)))
         return LSM_OK;
-    if (no_wait && (is_stopped || delay_ns >= DELAY_NS_MIN || memory_is_full(writer, bytes)))
+    if (no_wait && (is_stopped || delay_ns >= DELAY_NS_MIN || memory_is_full(writer, memory_bytes)))
         return refuse_to_wait(cause == STALL_NONE ? STALL_MEMTABLE : cause);
 
-    while (is_stopped || memory_is_full(writer, bytes)) {
-        TRY(wait_for_progress(writer));
-        if (scheduler_is_manual(db->scheduler) && !scheduler_run_one(db->scheduler) &&
-            memory_is_full(writer, bytes))
-            return refuse_to_wait(STALL_MEMTABLE); // nobody will make progress
-        delay_ns = throttle_delay_ns(db->throttle, bytes, &cause, &is_stopped);
+    while (is_stopped || memory_is_full(writer, memory_bytes)) {
+        TRY(wait_for_progress(db, is_stopped ? cause : STALL_MEMTABLE));
+        delay_ns = throttle_delay_ns(db->throttle, log_bytes, &cause, &is_stopped);
     }
     owed_ns += delay_ns;
     if (owed_ns >= DELAY_NS_MIN) {
-        pay_delay(writer, owed_ns < DELAY_NS_MAX ? owed_ns : DELAY_NS_MAX);
+        pay_delay(db, owed_ns);
         owed_ns = 0;
     }
     return LSM_OK;
@@ -295,6 +307,7 @@ static lsm_status append_group(struct lsm_db *db, const struct group *group)
     CLEANUP(mem_freep) struct commit_frame **many = NULL;
     struct commit_frame **frames = few;
     size_t count = 0;
+    lsm_status status;
 
     if (group->commit_count > FRAMES_ON_STACK) {
         many = mem_resize_array(NULL, group->commit_count, sizeof *many);
@@ -306,7 +319,11 @@ static lsm_status append_group(struct lsm_db *db, const struct group *group)
         if (r->is_accepted)
             frames[count++] = &r->frame;
     }
-    return log_append(db->log, frames, count, manifest_edit_number(db->manifest));
+    status = log_append(db->log, frames, count, manifest_edit_number(db->manifest));
+    // The log could not be cut back either: whole frames of the group may have stayed.
+    if (status != LSM_OK && poison_is_set(&db->poison))
+        return lsm_fail_in(LSM_OUTCOME_UNKNOWN, "the commit may or may not survive a crash");
+    return status;
 }
 
 static void insert_commit(struct logged_memtable *active, const struct write_request *request)
@@ -460,7 +477,8 @@ static void enqueue_locked(struct writer *writer, struct write_request *request)
     else
         writer->oldest = request;
     writer->newest = request;
-    atomic_fetch_add_explicit(&writer->queued_bytes, request->frame.size, memory_order_relaxed);
+    atomic_fetch_add_explicit(&writer->queued_bytes, request->frame.key_bytes,
+                              memory_order_relaxed);
 }
 
 // Takes the oldest requests off the queue: a control request alone, commits together.
@@ -508,22 +526,21 @@ static void hand_over_locked(struct writer *writer)
     }
 }
 
-// Tells the members of a finished group; those with a thread may be gone at once. Unless the
-// leader `keeps_role` for another group, the role passes on.
+// Tells the members of a finished group: those with a thread may be gone at once, those
+// without are put behind `*detached`. Unless the leader `keeps_role` for another group, the
+// role passes on.
 static void complete_group(struct writer *writer, struct write_request *oldest,
-                           const struct write_request *own, bool keeps_role)
+                           const struct write_request *own, bool keeps_role,
+                           struct write_request ***detached)
 {
-    struct write_request *detached = NULL;
-    struct write_request **detached_end = &detached;
-
     mutex_lock(&writer->mu);
     for (struct write_request *r = oldest, *next; r != NULL; r = next) {
         next = r->next;
-        atomic_fetch_sub_explicit(&writer->queued_bytes, r->frame.size, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&writer->queued_bytes, r->frame.key_bytes, memory_order_relaxed);
         if (r->on_done != NULL) {
             r->next = NULL;
-            *detached_end = r;
-            detached_end = &r->next;
+            **detached = r;
+            *detached = &r->next;
         } else {
             r->state = REQUEST_DONE;
             if (r != own)
@@ -533,11 +550,6 @@ static void complete_group(struct writer *writer, struct write_request *oldest,
     if (!keeps_role)
         hand_over_locked(writer);
     mutex_unlock(&writer->mu);
-
-    for (struct write_request *r = detached, *next; r != NULL; r = next) {
-        next = r->next;
-        r->on_done(r);
-    }
 }
 
 static bool group_contains(const struct write_request *oldest, const struct write_request *own)
@@ -550,18 +562,25 @@ static bool group_contains(const struct write_request *oldest, const struct writ
 }
 
 // Runs groups up to the one with `own` (NULL: one group). The caller holds the mutex and the
-// role; on return it holds neither.
+// role; on return it holds neither. Callbacks run last, when the role has passed on.
 static void lead_unlock(struct writer *writer, const struct write_request *own)
 {
+    struct write_request *detached = NULL;
+    struct write_request **detached_end = &detached;
+
     for (bool is_last = false; !is_last;) {
         struct write_request *group = take_group_locked(writer);
 
         is_last = own == NULL || group_contains(group, own);
         mutex_unlock(&writer->mu);
         run_group(writer->db, group);
-        complete_group(writer, group, own, !is_last);
+        complete_group(writer, group, own, !is_last, &detached_end);
         if (!is_last)
             mutex_lock(&writer->mu);
+    }
+    for (struct write_request *r = detached, *next; r != NULL; r = next) {
+        next = r->next;
+        r->on_done(r);
     }
 }
 

@@ -73,7 +73,7 @@ struct writer {
     bool is_role_taken;
     struct cond idle; // nothing is queued and the role is free
 
-    _Atomic uint64_t queued_bytes; // of frames queued and not yet done; relaxed
+    _Atomic uint64_t queued_bytes; // for memtables, of requests not yet done; relaxed
 };
 
 void writer_init(struct writer *writer, struct lsm_db *db);
@@ -85,9 +85,9 @@ void write_request_init(struct write_request *request, enum request_kind kind);
 // Releases the frame and the writes; what they borrow is the caller's.
 void write_request_release(struct write_request *request);
 
-// Pays the back-pressure for `bytes`: waits, or with `no_wait` returns LSM_BUSY naming the
-// cause. Before queueing; the caller holds no lock and is in no epoch section.
-lsm_status writer_admit(struct writer *writer, uint64_t bytes, bool no_wait);
+// Pays the back-pressure for a finished commit: waits, or with `no_wait` returns LSM_BUSY naming
+// the cause. Before queueing; the caller holds no lock and is in no epoch section.
+lsm_status writer_admit(struct writer *writer, const struct write_request *request, bool no_wait);
 
 // Queues the request and waits for its outcome, leading a group if the role is free.
 lsm_status writer_run(struct writer *writer, struct write_request *request);

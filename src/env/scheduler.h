@@ -18,9 +18,9 @@ enum job_priority {
     JOB_WRITER,
     JOB_FLUSH,
     JOB_SEGMENT, // preparing and sealing segments, interval syncs
+    JOB_RECLAIM, // short, and what bounds memory: no merge may hold it up
     JOB_COMPACT_L0,
     JOB_COMPACT,
-    JOB_RECLAIM,
     JOB_PRIORITY_COUNT,
 };
 
@@ -45,8 +45,7 @@ void job_init(struct job *job, const char *name, enum job_priority priority,
               void (*run)(struct job *job));
 
 // `worker_count` general workers (at least 2), and a thread for JOB_WRITER.
-lsm_status scheduler_new_threaded(struct env *env, unsigned worker_count,
-                                  struct scheduler **out);
+lsm_status scheduler_new_threaded(struct env *env, unsigned worker_count, struct scheduler **out);
 lsm_status scheduler_new_manual(struct env *env, struct scheduler **out);
 bool scheduler_is_manual(const struct scheduler *scheduler);
 

@@ -213,7 +213,8 @@ void print_bytes(lsm_slice bytes, bool as_hex)
         hex_encode(bytes, &text);
     else
         text_escape(bytes, &text);
-    fwrite(text.data, 1, text.size, stdout);
+    if (text.size > 0)
+        fwrite(text.data, 1, text.size, stdout);
 }
 
 // --- numbers for people ---
