@@ -449,8 +449,9 @@ LSM_MUST_CHECK lsm_status lsm_txn_release(lsm_txn *txn, uint64_t savepoint);
 LSM_MUST_CHECK lsm_status lsm_commit(lsm_txn *txn, const lsm_write_options *options);
 
 /* Commits without waiting: `fn` is called once with the result, in a thread of the
- * library (or the calling one when the result is known at once), and must not call the
- * library with this database (refused with LSM_INVALID). The transaction is finished;
+ * library or in one that commits at the same time (the calling one when the result is
+ * known at once). It must not call the library with this database (refused with
+ * LSM_INVALID), nor wait for a thread that does. The transaction is finished;
  * it may be freed at once or in `fn`. A status other than LSM_OK: `fn` is not called. */
 typedef void (*lsm_commit_fn)(void *ctx, lsm_status status, uint64_t commit_ts);
 LSM_MUST_CHECK lsm_status lsm_commit_async(lsm_txn *txn, const lsm_write_options *options,
