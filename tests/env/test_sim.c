@@ -619,7 +619,7 @@ Test(sim, random_histories_never_lose_what_was_synced)
 
     for (int round = 0; round < 60; round++) {
         struct file *files[FILES] = {0};
-        char names[FILES][8];
+        char names[FILES][16];
         char synced[FILES][200] = {{0}};
         size_t synced_size[FILES] = {0};
         size_t size[FILES] = {0};

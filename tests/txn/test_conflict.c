@@ -307,7 +307,7 @@ Test(conflict, a_commit_too_large_for_the_history_is_never_passed)
 {
     enum { WRITES = 20000 };
     static struct conflict_write writes[WRITES];
-    static char keys[WRITES][12];
+    static char keys[WRITES][16];
     struct conflict_history *history = new_history(0, 0);
     struct read_set *range = set_of_range(1, "key 00000", "key 00001");
     struct read_set *point = set_of_point(1, "key 00000");
