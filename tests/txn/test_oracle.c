@@ -296,7 +296,7 @@ Test(oracle, a_listing_shows_the_oldest_first_with_tag_and_age)
 {
     struct snapshot_slot *slots[5];
     struct snapshot_info infos[3];
-    char tag[8];
+    char tag[16];
 
     open_at(0, 0);
     for (int i = 4; i >= 0; i--) {
