@@ -72,8 +72,7 @@ struct env_ops {
 
     // Reads until `size` bytes or the end of the file: `*got` is less than `size`
     // only there.
-    lsm_status (*file_read)(struct file *file, uint64_t offset, void *to, size_t size,
-                            size_t *got);
+    lsm_status (*file_read)(struct file *file, uint64_t offset, void *to, size_t size, size_t *got);
     // Writes all of `parts` one behind the other at `offset`. After a failure any
     // part of them may have been written.
     lsm_status (*file_write)(struct file *file, uint64_t offset, const lsm_slice *parts,
@@ -113,8 +112,7 @@ struct env *env_posix(void);
 lsm_status env_memory_new(struct env **out);
 void env_memory_free(struct env *env);
 
-static inline lsm_status dir_open(struct env *env, const char *path, bool create,
-                                  struct dir **out)
+static inline lsm_status dir_open(struct env *env, const char *path, bool create, struct dir **out)
 {
     return env->ops->dir_open(env, path, create, out);
 }

@@ -1,7 +1,7 @@
 // test_merge.c -- many cursors as one, compared with a sorted array.
 
-#include <assert.h>
 #include "base/merge.h"
+#include <assert.h>
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

@@ -264,9 +264,9 @@ const struct command bench_commands[] = {
          "MB/s counts keys and values of the entries written or found. Latency is of one\n"
          "operation: one put or batch, one get, one move, one seek with its moves.\n\n"
          "Examples:\n"
-         "  lsmctl bench /tmp/b fillseq,readrandom,readseq --num 1000000\n"
-         "  lsmctl bench /tmp/b fillrandom --sync full --threads 16 --duration 10\n"
-         "  lsmctl bench /tmp/b readrandom -o cache_size=1GiB --json\n",
+         "  lsmctl bench DB fillseq,readrandom,readseq --num 1000000\n"
+         "  lsmctl bench DB fillrandom --sync full --threads 16 --duration 10\n"
+         "  lsmctl bench DB readrandom -o cache_size=1GiB --json\n",
      .flags = bench_flags,
      .settings_size = sizeof(struct bench_settings),
      .run = run_bench},
