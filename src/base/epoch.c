@@ -37,7 +37,6 @@
 #include <assert.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 
 #include "base/status.h"
 
@@ -135,6 +134,11 @@ void epoch_exit(void)
     atomic_store_explicit(&slot->epoch, 0, memory_order_release);
     if (UNLIKELY(!slot->stays_linked))
         slot_unlink(slot);
+}
+
+bool epoch_is_inside(void)
+{
+    return own_slot.depth > 0;
 }
 
 void epoch_bin_init(struct epoch_bin *bin)

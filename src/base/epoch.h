@@ -13,6 +13,7 @@
 #define LSM_BASE_EPOCH_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,8 @@
 // lock, but for the thread's first.
 void epoch_enter(void);
 void epoch_exit(void);
+// Whether the calling thread has a section open: for the assertions of those who need one.
+bool epoch_is_inside(void);
 
 // For CLEANUP: `EPOCH_SECTION();` opens a section until the end of the scope.
 static inline void epoch_exitp(const int *unused)

@@ -274,6 +274,7 @@ static lsm_status pick_from(struct compactor *c, struct view *view,
     lsm_status status = LSM_NOT_FOUND;
 
     engine->oldest_snapshot(engine->ctx, &input.oldest_ts, &input.oldest_wall);
+    EPOCH_SECTION();
     mutex_lock(&c->mu);
     *is_current = views_current(engine->views) == view;
     if (*is_current)

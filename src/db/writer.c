@@ -259,9 +259,12 @@ static lsm_status switch_memtable(struct lsm_db *db)
     return LSM_OK;
 }
 
-// The active memtable. The role holder needs no section: only it replaces it.
+// The active memtable. It stays beyond the section, as only the role holder replaces it;
+// the view that names it does not.
 static struct logged_memtable *active_memtable(struct lsm_db *db)
 {
+    EPOCH_SECTION();
+
     return views_current(&db->views)->memtables[0];
 }
 

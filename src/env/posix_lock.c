@@ -134,12 +134,17 @@ static lsm_status take_locked(struct dir *dir, int dir_fd, const char *name, str
     return LSM_OK;
 }
 
-// Releases the lock; what was written into the file is a hint. Under the mutex,
-// so that no child is left with the descriptor.
+// Releases the lock; what was written into the file is a hint. Closing alone would not do:
+// a child that has not run its handler yet, or that was made without handlers, still has
+// the open file, and with it the lock. Under the mutex, so that no other child gets one.
 static void close_lock_file(struct dir_lock *lock)
 {
-    if (lock->fd >= 0)
-        (void)close(lock->fd);
+    struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    if (lock->fd < 0)
+        return;
+    (void)fcntl(lock->fd, F_OFD_SETLK, &whole);
+    (void)close(lock->fd);
     lock->fd = -1;
 }
 

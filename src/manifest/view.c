@@ -115,6 +115,12 @@ void view_unref(struct view *view)
         epoch_retire(view->version->bin, &view->node, view_free);
 }
 
+// The current view, for who holds the mutex or is alone: nobody else replaces it.
+static struct view *current_locked(struct views *views)
+{
+    return atomic_load_explicit(&views->current, memory_order_relaxed);
+}
+
 lsm_status views_init(struct views *views, struct epoch_bin *bin, struct logged_memtable *active,
                       struct version *version)
 {
@@ -134,7 +140,7 @@ lsm_status views_init(struct views *views, struct epoch_bin *bin, struct logged_
 void views_release(struct views *views)
 {
     assert(views->slots == NULL);
-    view_unref(views_current(views));
+    view_unref(current_locked(views));
     cond_release(&views->changed);
     mutex_release(&views->mu);
 }
@@ -210,7 +216,7 @@ lsm_status views_prepare(struct views *views, struct view_slot **out)
         return lsm_fail(LSM_NO_MEMORY, "view: %zu bytes", sizeof *slot);
     slot->views = views;
     mutex_lock(&views->mu);
-    status = slot_reserve(slot, views_current(views)->memtable_count);
+    status = slot_reserve(slot, current_locked(views)->memtable_count);
     if (status == LSM_OK) {
         slot->next = views->slots;
         if (slot->next != NULL)
@@ -243,7 +249,7 @@ void view_slot_free(struct view_slot *slot)
 // Makes `view` the current one, and returns the one before, with its reference.
 static struct view *replace_locked(struct views *views, struct view *view)
 {
-    struct view *before = views_current(views);
+    struct view *before = current_locked(views);
 
     // Release: pairs with the acquire in views_current(). Whoever sees the view sees
     // what it holds.
@@ -267,14 +273,14 @@ lsm_status views_push_memtable(struct views *views, struct logged_memtable *acti
     size_t count;
 
     mutex_lock(&views->mu);
-    count = views_current(views)->memtable_count + 1;
+    count = current_locked(views)->memtable_count + 1;
     status = reserve_slots_locked(views, count);
     if (status == LSM_OK) {
         view = view_alloc(count);
         status = view == NULL ? LSM_NO_MEMORY : LSM_OK;
     }
     if (status == LSM_OK) {
-        before = views_current(views);
+        before = current_locked(views);
         view_fill(view, before->version, before->memtables, count - 1);
         memmove(view->memtables + 1, view->memtables, (count - 1) * sizeof *view->memtables);
         view->memtables[0] = active;
@@ -294,7 +300,7 @@ void views_install(struct views *views, struct view_slot *slot, struct version *
 
     mutex_lock(&views->mu);
     slot_unlink_locked(slot); // from here on no push changes it
-    before = views_current(views);
+    before = current_locked(views);
     assert(flushed < before->memtable_count);
     assert(slot->capacity >= before->memtable_count);
     view_fill(slot->room, version, before->memtables, before->memtable_count - flushed);

@@ -6,6 +6,8 @@
 #ifndef LSM_MANIFEST_VIEW_H
 #define LSM_MANIFEST_VIEW_H
 
+#include <assert.h>
+
 #include "manifest/version.h"
 #include "memtable/memtable.h"
 
@@ -58,9 +60,11 @@ lsm_status views_init(struct views *views, struct epoch_bin *bin, struct logged_
 // No reader is left.
 void views_release(struct views *views);
 
-// Inside an epoch section, valid until it ends.
+// Inside an epoch section, valid until it ends. Nobody is exempt, not even who pushes
+// memtables: the view is replaced, and released, by every flush and merge.
 static inline struct view *views_current(struct views *views)
 {
+    assert(epoch_is_inside());
     return atomic_load_explicit(&views->current, memory_order_acquire);
 }
 

@@ -309,6 +309,23 @@ Test(posix, a_forked_child_does_not_keep_the_lock_alive)
     cr_assert(waitpid(child, NULL, 0) == child);
 }
 
+Test(posix, a_child_made_without_fork_handlers_does_not_keep_the_lock_alive)
+{
+    struct dir_lock *lock = NULL;
+    pid_t child;
+
+    assert_ok(dir_lock(f.dir, "LOCK", &lock));
+    child = _Fork(); // as a child is before its handlers have run
+    if (child == 0) {
+        (void)pause();
+        _exit(0);
+    }
+    dir_unlock(f.env, lock);
+    cr_assert(eq(int, in_child(lock_and_keep), LSM_OK));
+    cr_assert(kill(child, SIGKILL) == 0);
+    cr_assert(waitpid(child, NULL, 0) == child);
+}
+
 Test(posix, a_lock_file_with_anything_in_it_is_taken)
 {
     struct dir_lock *lock = NULL;

@@ -115,6 +115,13 @@ static void read_loop(void *ctx)
     }
 }
 
+static size_t memtable_total(void)
+{
+    EPOCH_SECTION();
+
+    return views_current(&views)->memtable_count;
+}
+
 static void write_loop(void *ctx)
 {
     (void)ctx;
@@ -122,7 +129,7 @@ static void write_loop(void *ctx)
         struct logged_memtable *lm = new_memtable(number);
 
         mutex_lock(&views.mu);
-        while (views_current(&views)->memtable_count >= MEMTABLES_MAX)
+        while (memtable_total() >= MEMTABLES_MAX)
             cond_wait(&views.changed, &views.mu);
         mutex_unlock(&views.mu);
         must(views_push_memtable(&views, lm));
@@ -130,12 +137,6 @@ static void write_loop(void *ctx)
             add_segment(lm, id);
         logged_memtable_unref(lm);
     }
-}
-
-static bool has_immutable(void)
-{
-    EPOCH_SECTION();
-    return views_current(&views)->memtable_count > 1;
 }
 
 // Flushes until only the last memtable is left.
@@ -147,7 +148,7 @@ static void install_loop(void *ctx)
     for (uint64_t edit = 1; flushed < ROUNDS; edit++) {
         struct view_slot *slot;
         struct version *version;
-        size_t drop = has_immutable() && edit % 3 != 0;
+        size_t drop = memtable_total() > 1 && edit % 3 != 0;
 
         must(version_new(&bin, &version));
         version->edit_number = edit;
