@@ -19,6 +19,10 @@ else()
     $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>)
 endif()
 
+if(LSM_PLANT)
+  target_compile_definitions(lsm_flags INTERFACE LSM_PLANT)
+endif()
+
 if(LSM_BUILD_FUZZERS)
   target_compile_options(lsm_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
