@@ -38,6 +38,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+#include "base/plant.h"
 #include "base/status.h"
 
 struct slot {
@@ -187,7 +188,7 @@ static uint64_t releasable_below(void)
     for (const struct slot *slot = slots; slot != NULL; slot = slot->next) {
         uint64_t epoch = atomic_load_explicit(&slot->epoch, memory_order_seq_cst);
 
-        if (epoch != 0 && epoch < below)
+        if (epoch != 0 && epoch < below && !PLANTED(EPOCH_IGNORES_READERS))
             below = epoch;
     }
     pthread_mutex_unlock(&slots_mu);

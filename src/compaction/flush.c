@@ -11,6 +11,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/plant.h"
 #include "compaction/publish.h"
 #include "compaction/retention.h"
 #include "compaction/table_output.h"
@@ -88,7 +89,7 @@ static lsm_status state_log(struct flush *flush)
         }
     }
     edit->has_log = true;
-    edit->replay = flush->replay;
+    edit->replay = PLANTED(REPLAY_TOO_LATE) ? log_end(flush->engine->log) : flush->replay;
     edit->left_segments = flush->segments;
     edit->chain_segments = flush->segments + left;
     return LSM_OK;
@@ -99,7 +100,8 @@ static lsm_status flush_publish(struct flush *flush)
     struct engine *engine = flush->engine;
 
     // What the table points to, and more: the mark that the edit carries moves along.
-    TRY(log_sync(engine->log, log_end(engine->log)));
+    if (!PLANTED(SKIP_LOG_SYNC_BEFORE_FLUSH))
+        TRY(log_sync(engine->log, log_end(engine->log)));
     if (flush->edit.added_count != 0)
         TRY(publish_sync_names(engine));
     TRY(state_log(flush));

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/merge.h"
+#include "base/plant.h"
 #include "compaction/publish.h"
 #include "compaction/retention.h"
 #include "compaction/table_output.h"
@@ -199,7 +200,7 @@ static lsm_status remove_inputs(struct merge *merge)
 {
     const struct compaction *c = merge->compaction;
 
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < (PLANTED(KEEP_INPUT_TABLE) ? 1 : 2); i++) {
         unsigned level = i == 0 ? c->level : c->output_level;
 
         for (size_t j = 0; j < c->input_count[i]; j++)

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#include "base/plant.h"
+
 static void enter_keyspace(struct retention *r, uint32_t keyspace)
 {
     struct keyspace_options options;
@@ -74,6 +76,8 @@ static bool judge(struct retention *r, const struct entry *e)
         return false;
     r->kept++;
     r->has_ended = is_tombstone(r, e);
+    if (PLANTED(DROP_TOMBSTONE_EARLY))
+        return !r->has_ended;
     return !r->has_ended || r->may_vanish == NULL || !r->may_vanish(r->ctx, e);
 }
 
@@ -114,6 +118,8 @@ lsm_status retention_first(struct retention *r, struct engine *engine, struct it
     *r = (struct retention){
         .engine = engine, .source = source, .may_vanish = may_vanish, .ctx = ctx};
     engine->oldest_snapshot(engine->ctx, &r->oldest_ts, &r->oldest_wall);
+    if (PLANTED(IGNORE_SNAPSHOTS))
+        r->oldest_ts = TS_MAX;
     TRY(iter_first(source));
     return settle(r);
 }

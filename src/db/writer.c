@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/alloc.h"
+#include "base/plant.h"
 #include "db/db.h"
 #include "db/upkeep.h"
 
@@ -101,14 +102,22 @@ static void wait_for_change(struct lsm_db *db, uint64_t deadline_ns)
     mutex_unlock(&db->views.mu);
 }
 
+// Why waiting for `cause` to pass is in vain. Memtables and log wait for flushes: that merges
+// fail is no reason to refuse a write.
+static lsm_status health_of(struct lsm_db *db, enum stall_cause cause)
+{
+    TRY(poison_check(&db->poison));
+    if (cause == STALL_MEMTABLE || cause == STALL_LOG)
+        return compactor_flush_health(db->compactor);
+    return compactor_health(db->compactor);
+}
+
 // Waits for progress of a flush or a merge. Only the active memtable may hold up the log:
 // then it is handed to the flush.
 static lsm_status wait_for_progress(struct lsm_db *db, enum stall_cause cause)
 {
-    lsm_status status = poison_check(&db->poison);
+    const lsm_status status = health_of(db, cause);
 
-    if (status == LSM_OK)
-        status = compactor_health(db->compactor);
     if (status != LSM_OK)
         return lsm_fail_in(status, "writes wait for background work, which fails");
     if (cause == STALL_LOG && !has_immutable_memtable(db))
@@ -364,7 +373,7 @@ static lsm_status sync_group(struct lsm_db *db, const struct group *group)
 {
     lsm_status status = LSM_OK;
 
-    if (group->is_sync) {
+    if (group->is_sync && !PLANTED(ACK_BEFORE_SYNC)) {
         const uint64_t start = clock_mono_ns(db->env);
 
         status = log_sync(db->log, log_end(db->log));
@@ -382,7 +391,7 @@ static lsm_status sync_group(struct lsm_db *db, const struct group *group)
 static void fail_accepted(struct group *group, lsm_status status)
 {
     for (struct write_request *r = group->oldest; r != NULL; r = r->next) {
-        if (r->is_accepted)
+        if (r->is_accepted && (r == group->oldest || !PLANTED(FOLLOWERS_GET_OK)))
             request_fail(r, status);
     }
 }
@@ -415,6 +424,8 @@ static lsm_status write_commits(struct lsm_db *db, struct group *group)
     TRY(reserve_group(db, group));
     TRY(append_group(db, group));
     TRY(sync_group(db, group));
+    if (PLANTED(PUBLISH_BEFORE_INSERT))
+        oracle_publish(db->oracle, last_ts_of(group));
     insert_group(db, group);
     oracle_publish(db->oracle, last_ts_of(group));
 

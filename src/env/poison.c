@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "base/plant.h"
+
 void poison_init(struct poison *poison)
 {
     atomic_init(&poison->is_set, false);
@@ -30,7 +32,7 @@ lsm_status poison_set(struct poison *poison, lsm_status status)
 
 lsm_status poison_check(struct poison *poison)
 {
-    if (LIKELY(!poison_is_set(poison)))
+    if (LIKELY(!poison_is_set(poison)) || PLANTED(FORGET_POISON))
         return LSM_OK;
     return lsm_fail(LSM_POISONED, "writing has stopped until the database is reopened: %s",
                     poison->cause.message);

@@ -30,6 +30,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/plant.h"
 #include "manifest/manifest_file.h"
 #include "manifest/manifest_state.h"
 #include "manifest/orphans.h"
@@ -66,7 +67,7 @@ static lsm_status switch_current(struct manifest *m)
 
     if (status == LSM_OK)
         status = file_rename(m->tables->dir, from.text, to.text);
-    if (status == LSM_OK)
+    if (status == LSM_OK && !PLANTED(SKIP_CURRENT_DIR_SYNC))
         status = dir_sync(m->tables->dir);
     return status == LSM_OK ? LSM_OK : poison_set(m->poison, status);
 }
@@ -211,7 +212,8 @@ static bool is_undecided(const struct manifest *m)
 // The last append has failed: from here on both outcomes are possible.
 static void leave_undecided(struct manifest *m, const struct edit *edit)
 {
-    unlinker_hold(m->tables->unlinker);
+    if (!PLANTED(UNLINK_WHILE_UNDECIDED))
+        unlinker_hold(m->tables->unlinker);
     atomic_store_explicit(&m->is_undecided, true, memory_order_relaxed);
     eventlog_write(m->events, "manifest_append_failed", "number=%" PRIu64 " edit=%" PRIu64,
                    m->file.number, edit->number);
@@ -234,7 +236,7 @@ static lsm_status append_edit(struct manifest *m, const struct edit *edit)
 
     TRY(manifest_frame_encode(edit, &m->file.uuid, m->file.size, &frame));
     status = manifest_file_append(&m->file, slice_of_buf(&frame));
-    if (status != LSM_OK)
+    if (status != LSM_OK && !PLANTED(APPEND_AFTER_FAILED_EDIT))
         leave_undecided(m, edit);
     return status;
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/plant.h"
 #include "manifest/manifest_file.h"
 #include "vlog/log_recovery.h"
 
@@ -216,7 +217,8 @@ lsm_status orphans_remove(struct dir *dir, const struct kept_files *kept, struct
     for (size_t i = 0; i < found.count; i++) {
         const struct found_file *file = &found.items[i];
 
-        if (is_named(kept, tables, table_count, file) || !is_ours(dir, kept, file))
+        if (is_named(kept, tables, table_count, file) ||
+            (!is_ours(dir, kept, file) && !PLANTED(REMOVE_EVERY_ORPHAN)))
             continue;
         if (file_unlink(dir, file->name.text) != LSM_OK)
             continue;

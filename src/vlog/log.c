@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/file_header.h"
+#include "base/plant.h"
 
 #define SEGMENT_SIZE_DEFAULT (1u << 20)
 #define WRITEBACK_BYTES      (1u << 20)
@@ -98,7 +99,8 @@ static void advance_mark_locked(struct log *log)
 
         if (m->synced == 0)
             break;
-        mark = (struct log_position){segment_id(m->segment), m->synced};
+        mark = (struct log_position){segment_id(m->segment),
+                                     PLANTED(MARK_TOO_FAR) ? m->end : m->synced};
         if (!m->is_left || m->synced < m->end)
             break;
     }
@@ -198,7 +200,7 @@ static lsm_status prepare_segment(struct log *log, uint64_t need, struct segment
     size = log->segment_size > need ? log->segment_size : need;
     mutex_unlock(&log->mu);
     TRY(log_create_segment(log->store, id, size, &segment));
-    status = dir_sync(log->store->dir);
+    status = PLANTED(SKIP_SEGMENT_DIR_SYNC) ? LSM_OK : dir_sync(log->store->dir);
     if (status == LSM_OK) {
         *out = segment;
         return LSM_OK;
@@ -442,7 +444,7 @@ lsm_status log_append(struct log *log, struct commit_frame *const *frames, size_
     assert(end <= segment_capacity(log->active));
     status = segment_write(log->active, log->end, log->parts, part_count);
     if (status != LSM_OK)
-        return abandon_active(log, status);
+        return PLANTED(APPEND_TO_TORN_LOG) ? status : abandon_active(log, status);
     log->end = end;
     log->next_sequence += count;
     log->last_ts = ts;
@@ -497,6 +499,8 @@ static bool needs_sync(const struct member *m, struct log_position to)
     uint32_t id = segment_id(m->segment);
 
     if (m->synced == m->end || id > to.segment)
+        return false;
+    if (PLANTED(SKIP_OLDER_SEGMENT_SYNC) && id < to.segment)
         return false;
     return id < to.segment || m->synced < to.offset;
 }

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/file_header.h"
+#include "base/plant.h"
 
 struct segment {
     struct segment_store *store; // immutable from here
@@ -62,6 +63,8 @@ static lsm_status close_writing(struct segment *segment)
     struct file *file = MOVE(segment->file);
     lsm_status status = file == NULL ? LSM_OK : file_close(file);
 
+    if (PLANTED(IGNORE_CLOSE_ERROR))
+        return LSM_OK;
     return status == LSM_OK ? LSM_OK : poison_set(segment->store->poison, status);
 }
 
@@ -165,7 +168,7 @@ static lsm_status write_header(struct segment *segment, uint64_t size)
     TRY(file_allocate(segment->file, 0, size));
     file_header_encode(&header, bytes);
     TRY(file_write_one(segment->file, 0, slice_make(bytes, sizeof bytes)));
-    return file_sync(segment->file);
+    return PLANTED(SKIP_HEADER_SYNC) ? LSM_OK : file_sync(segment->file);
 }
 
 lsm_status segment_create(struct segment_store *store, uint32_t id, uint64_t size,
@@ -236,7 +239,8 @@ lsm_status segment_seal_locked(struct segment *segment, uint64_t size)
     mutex_assert_held(&segment->sync_mu);
     if (segment->file == NULL)
         return poison_check(segment->store->poison);
-    TRY(file_truncate(segment->file, size));
+    if (!PLANTED(SKIP_CUT))
+        TRY(file_truncate(segment->file, size));
     TRY(segment_sync_locked(segment));
     return close_writing(segment);
 }
