@@ -539,11 +539,12 @@ lsm_status compactor_wait_idle(struct compactor *c)
 
         if (status != LSM_OK && status != LSM_NOT_FOUND)
             return status;
+        // Before being content: what has failed is not wanted again until quarantine ends.
+        TRY(failure_since(c, &c->flushing, flush_failures));
+        TRY(failure_since(c, &c->merging, merge_failures));
         if (status == LSM_NOT_FOUND && !has_immutable_memtable(c))
             return LSM_OK;
         TRY(check_running(c));
-        TRY(failure_since(c, &c->flushing, flush_failures));
-        TRY(failure_since(c, &c->merging, merge_failures));
         scheduler_submit(c->scheduler, &c->flush_job);
         submit_mergers(c, NULL);
         TRY(wait_for_change(c, seen));
@@ -622,12 +623,23 @@ void compactor_resume(struct compactor *c)
     submit_mergers(c, NULL);
 }
 
-lsm_status compactor_health(struct compactor *c)
+static lsm_status course_health(struct compactor *c, const struct course *course)
 {
     struct failure failure;
 
     mutex_lock(&c->mu);
-    failure = c->flushing.last.status != LSM_OK ? c->flushing.last : c->merging.last;
+    failure = course->last;
     mutex_unlock(&c->mu);
     return failure.status == LSM_OK ? LSM_OK : failure_raise(&failure);
+}
+
+lsm_status compactor_health(struct compactor *c)
+{
+    TRY(course_health(c, &c->flushing));
+    return course_health(c, &c->merging);
+}
+
+lsm_status compactor_flush_health(struct compactor *c)
+{
+    return course_health(c, &c->flushing);
 }

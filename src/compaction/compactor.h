@@ -44,5 +44,7 @@ void compactor_resume(struct compactor *compactor);
 
 // The last failure of a job that has not succeeded since; LSM_OK when there is none.
 lsm_status compactor_health(struct compactor *compactor);
+// The same of flushes alone, for who waits for nothing else.
+lsm_status compactor_flush_health(struct compactor *compactor);
 
 #endif
