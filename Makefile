@@ -6,7 +6,7 @@ BUILD  ?= build
 
 .DEFAULT_GOAL := release
 
-.PHONY: release quickstart check install soak fuzz bench clean help
+.PHONY: release quickstart check install soak plant coverage fuzz bench clean help
 
 release: ## build the library and lsmctl (default)
 	@cmake --preset release -B $(BUILD)/release >/dev/null
@@ -25,9 +25,17 @@ install: ## install below PREFIX (/usr/local); DESTDIR is honoured
 	@cmake --build $(BUILD)/release -j $(JOBS)
 	@cmake --install $(BUILD)/release
 
-soak: ## stress programs and random tests, new seeds, for FOR=600 seconds
+soak: ## the long campaigns, new seeds, for MINUTES=60
 	@scripts/deps.sh check
-	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/soak.sh $(or $(FOR),600)
+	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/soak.sh $(or $(MINUTES),60)
+
+plant: ## whether the tests notice every planted bug
+	@scripts/deps.sh check
+	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/plant.sh
+
+coverage: ## lines and branches that the tests reach
+	@scripts/deps.sh coverage
+	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/coverage.sh
 
 fuzz: ## every fuzz target for FOR=60 seconds
 	@scripts/deps.sh check
