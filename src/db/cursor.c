@@ -24,9 +24,10 @@ enum cursor_state {
 // The stretch of keys that a serializable transaction has seen since the last positioning.
 struct seen_range {
     bool is_active;
-    bool has_low; // false while nothing below the open end has been seen
+    bool has_low; // false while nothing below the high end has been seen
     bool is_open_above;
-    lsm_buf low; // empty: from the beginning
+    bool excludes_high; // keys were seen up to `high`, but not that one
+    lsm_buf low;        // empty: from the beginning
     lsm_buf high;
 };
 
@@ -205,13 +206,16 @@ static bool notes_ranges(const lsm_iter *it)
 // Hands the stretch seen so far to the transaction.
 static void seen_flush(lsm_iter *it)
 {
-    const lsm_slice high = slice_of_buf(&it->seen.high);
+    const struct read_range range = {.keyspace = it->keyspace->id,
+                                     .low = slice_of_buf(&it->seen.low),
+                                     .high = slice_of_buf(&it->seen.high),
+                                     .excludes_high = it->seen.excludes_high,
+                                     .is_open = it->seen.is_open_above};
 
     if (!it->seen.is_active || !it->seen.has_low || it->txn->lost_read.status != LSM_OK)
         return; // nothing was seen, or the transaction cannot commit anyway
     it->seen.is_active = false;
-    txn_note_range(it->txn, it->keyspace->id, slice_of_buf(&it->seen.low),
-                   it->seen.is_open_above ? NULL : &high);
+    txn_note_range(it->txn, &range);
 }
 
 // Keeps a failure to remember a bound: the transaction must not commit without it.
@@ -221,19 +225,55 @@ static void seen_check(lsm_iter *it, lsm_status status)
         failure_capture(&it->txn->lost_read, status);
 }
 
-// Starts a stretch at `key`; NULL: at the lower bound (`direction` 1) or at the upper one (-1).
-static void seen_start(lsm_iter *it, const lsm_slice *key, int direction)
+// Starts a stretch that grows upward from `low`.
+static void seen_start_at(lsm_iter *it, lsm_slice low)
 {
-    lsm_slice bound = direction > 0 ? slice_of_buf(&it->lower) : slice_of_buf(&it->upper);
-
     if (!notes_ranges(it))
         return;
     seen_flush(it);
     it->seen.is_active = true;
-    it->seen.is_open_above = key == NULL && direction < 0 && !it->has_upper;
-    it->seen.has_low = !it->seen.is_open_above;
-    seen_check(it, buf_assign(&it->seen.low, key == NULL ? bound : *key));
-    seen_check(it, buf_assign(&it->seen.high, key == NULL ? bound : *key));
+    it->seen.has_low = true;
+    it->seen.is_open_above = false;
+    it->seen.excludes_high = true;
+    seen_check(it, buf_assign(&it->seen.low, low));
+    seen_check(it, buf_assign(&it->seen.high, low));
+}
+
+// Starts a stretch that grows downward from `before`, which is not part of it; NULL: from above
+// everything.
+static void seen_start_before(lsm_iter *it, const lsm_slice *before)
+{
+    if (!notes_ranges(it))
+        return;
+    seen_flush(it);
+    it->seen.is_active = true;
+    it->seen.has_low = false;
+    it->seen.is_open_above = before == NULL;
+    it->seen.excludes_high = true;
+    if (before != NULL)
+        seen_check(it, buf_assign(&it->seen.high, *before));
+}
+
+static void seen_lower(lsm_iter *it, lsm_slice to)
+{
+    if (it->seen.has_low && slice_compare(to, slice_of_buf(&it->seen.low)) >= 0)
+        return;
+    if (!it->seen.is_open_above && slice_compare(to, slice_of_buf(&it->seen.high)) > 0)
+        return; // the search began below the lower bound: it has looked at nothing
+    it->seen.has_low = true;
+    seen_check(it, buf_assign(&it->seen.low, to));
+}
+
+// Raises the high end to `to`, which was itself seen unless `excludes_it`.
+static void seen_raise(lsm_iter *it, lsm_slice to, bool excludes_it)
+{
+    const int order = slice_compare(to, slice_of_buf(&it->seen.high));
+
+    if (order < 0 || (order == 0 && excludes_it))
+        return;
+    it->seen.excludes_high = excludes_it;
+    if (order > 0)
+        seen_check(it, buf_assign(&it->seen.high, to));
 }
 
 // Stretches what was seen to the current entry, or to the bound where the iterator ran into
@@ -241,23 +281,17 @@ static void seen_start(lsm_iter *it, const lsm_slice *key, int direction)
 static void seen_extend(lsm_iter *it, int direction)
 {
     const bool is_at_end = it->state == CURSOR_AT_END;
-    lsm_slice to;
 
     if (!notes_ranges(it) || !it->seen.is_active || it->state == CURSOR_FAILED)
         return;
-    if (!is_at_end)
-        to = lsm_iter_key(it);
+    if (direction < 0)
+        seen_lower(it, is_at_end ? slice_of_buf(&it->lower) : lsm_iter_key(it));
+    else if (!is_at_end)
+        seen_raise(it, lsm_iter_key(it), false);
+    else if (it->has_upper)
+        seen_raise(it, slice_of_buf(&it->upper), true);
     else
-        to = direction > 0 ? slice_of_buf(&it->upper) : slice_of_buf(&it->lower);
-    if (is_at_end && direction > 0 && !it->has_upper)
         it->seen.is_open_above = true;
-    else if (direction > 0 && slice_compare(to, slice_of_buf(&it->seen.high)) > 0)
-        seen_check(it, buf_assign(&it->seen.high, to));
-    else if (direction < 0 &&
-             (!it->seen.has_low || slice_compare(to, slice_of_buf(&it->seen.low)) < 0)) {
-        seen_check(it, buf_assign(&it->seen.low, to));
-        it->seen.has_low = true;
-    }
 }
 
 void lsm_iter_close(lsm_iter *it)
@@ -324,37 +358,40 @@ static void leave_window(lsm_iter *it)
         window_clear(it->window);
 }
 
-// The place of a forward or backward search that starts at `key`, moved inside the bounds.
-static lsm_slice clamp_low(const lsm_iter *it, lsm_slice key)
-{
-    const lsm_slice lower = slice_of_buf(&it->lower);
-
-    return it->has_lower && slice_compare(key, lower) < 0 ? lower : key;
-}
-
+// Goes to the last entry before `before` (NULL: of all) inside the bounds.
 static lsm_status seek_backward(lsm_iter *it, const lsm_slice *before)
 {
     const lsm_slice upper = slice_of_buf(&it->upper);
 
     if (it->has_upper && (before == NULL || slice_compare(*before, upper) > 0))
         before = &upper;
-    return visible_iter_seek_before(it->visible, before);
+    leave_window(it);
+    seen_start_before(it, before);
+    return arrive(it, visible_iter_seek_before(it->visible, before), -1);
+}
+
+// Goes to the first entry at or after `key` inside the bounds.
+static lsm_status seek_forward(lsm_iter *it, lsm_slice key)
+{
+    const lsm_slice lower = slice_of_buf(&it->lower);
+
+    if (it->has_lower && slice_compare(key, lower) < 0)
+        key = lower;
+    leave_window(it);
+    seen_start_at(it, key);
+    return arrive(it, visible_iter_seek(it->visible, key), 1);
 }
 
 lsm_status lsm_iter_first(lsm_iter *it)
 {
     TRY(check_iter(it, "lsm_iter_first"));
-    leave_window(it);
-    seen_start(it, NULL, 1);
-    return arrive(it, visible_iter_seek(it->visible, slice_of_buf(&it->lower)), 1);
+    return seek_forward(it, slice_of_buf(&it->lower));
 }
 
 lsm_status lsm_iter_last(lsm_iter *it)
 {
     TRY(check_iter(it, "lsm_iter_last"));
-    leave_window(it);
-    seen_start(it, NULL, -1);
-    return arrive(it, seek_backward(it, NULL), -1);
+    return seek_backward(it, NULL);
 }
 
 static lsm_status check_seek_key(lsm_slice key, const char *function)
@@ -371,10 +408,7 @@ lsm_status lsm_iter_seek(lsm_iter *it, lsm_slice key)
 {
     TRY(check_iter(it, "lsm_iter_seek"));
     TRY(check_seek_key(key, "lsm_iter_seek"));
-    leave_window(it);
-    key = clamp_low(it, key);
-    seen_start(it, &key, 1);
-    return arrive(it, visible_iter_seek(it->visible, key), 1);
+    return seek_forward(it, key);
 }
 
 lsm_status lsm_iter_seek_for_prev(lsm_iter *it, lsm_slice key)
@@ -388,9 +422,7 @@ lsm_status lsm_iter_seek_for_prev(lsm_iter *it, lsm_slice key)
     TRY(buf_assign(&successor, key));
     TRY(buf_append_u8(&successor, 0));
     before = slice_of_buf(&successor);
-    leave_window(it);
-    seen_start(it, &key, -1);
-    return arrive(it, seek_backward(it, &before), -1);
+    return seek_backward(it, &before);
 }
 
 static lsm_status check_on_entry(const lsm_iter *it, const char *function)

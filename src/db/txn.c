@@ -6,7 +6,6 @@
 #include "base/hash.h"
 #include "db/commit.h"
 #include "db/txn_commit.h"
-#include "txn/read_set.h"
 
 lsm_status txn_check(const struct lsm_txn *txn, const char *function)
 {
@@ -123,13 +122,13 @@ uint64_t lsm_txn_commit_ts(const lsm_txn *txn)
 
 // --- reading ---
 
-void txn_note_range(struct lsm_txn *txn, uint32_t keyspace, lsm_slice low, const lsm_slice *high)
+void txn_note_range(struct lsm_txn *txn, const struct read_range *range)
 {
     lsm_status status;
 
     if (txn->reads == NULL)
         return;
-    status = read_set_add_range(txn->reads, keyspace, low, high);
+    status = read_set_add_range(txn->reads, range);
     if (status != LSM_OK && txn->lost_read.status == LSM_OK)
         failure_capture(&txn->lost_read, status);
 }

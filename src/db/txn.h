@@ -4,6 +4,7 @@
 #define LSM_DB_TXN_H
 
 #include "db/read.h"
+#include "txn/read_set.h"
 #include "txn/write_set.h"
 
 struct savepoint {
@@ -36,9 +37,9 @@ struct lsm_txn {
 // LSM_INVALID unless the transaction can be used.
 lsm_status txn_check(const struct lsm_txn *txn, const char *function);
 
-// Notes, for validation, that the keys from `low` to `high` (NULL: all above) were seen. A
-// failure is kept and fails the commit.
-void txn_note_range(struct lsm_txn *txn, uint32_t keyspace, lsm_slice low, const lsm_slice *high);
+// Notes, for validation, that the keys of the range were seen. A failure is kept and fails the
+// commit.
+void txn_note_range(struct lsm_txn *txn, const struct read_range *range);
 
 // An iterator of the transaction was closed; frees the transaction if it was the last thing
 // that kept it.

@@ -45,7 +45,7 @@ static lsm_status newest_in_range(void *ctx, const struct read_range *range, uin
     if (status == LSM_OK)
         status = iter_seek(it, &low);
     while (status == LSM_OK && it->is_valid && it->entry.keyspace == range->keyspace &&
-           (range->is_open || slice_compare(it->entry.key, range->high) <= 0)) {
+           !read_range_ends_before(range, it->entry.key)) {
         if (it->entry.ts > found)
             found = it->entry.ts;
         status = iter_next(it);

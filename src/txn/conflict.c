@@ -283,8 +283,7 @@ static bool range_search_step(void *ctx, const struct ring_write *write)
     if (low == 0)
         return true;
     range = &search->ranges[low - 1];
-    if (range->keyspace != write->keyspace ||
-        (!range->is_open && slice_compare(write->key, range->high) > 0))
+    if (range->keyspace != write->keyspace || read_range_ends_before(range, write->key))
         return true;
     search->status = conflict_on(write->keyspace, write->key, search->after);
     return false;

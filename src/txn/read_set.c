@@ -87,15 +87,28 @@ static void points_join(struct read_set *set)
     set->point_count = kept + 1;
 }
 
+// Whether `a` ends behind the end of `b`.
+static bool range_ends_behind(const struct read_range *a, const struct read_range *b)
+{
+    int order;
+
+    if (a->is_open || b->is_open)
+        return !b->is_open;
+    order = slice_compare(a->high, b->high);
+    return order > 0 || (order == 0 && b->excludes_high && !a->excludes_high);
+}
+
 // Extends `range` to the end of `other`, which does not begin before it.
 static void range_extend(struct read_range *range, const struct read_range *other)
 {
-    if (other->is_open)
-        range->is_open = true;
-    else if (!range->is_open && slice_compare(other->high, range->high) > 0)
-        range->high = other->high;
+    if (!range_ends_behind(other, range))
+        return;
+    range->high = other->high;
+    range->excludes_high = other->excludes_high;
+    range->is_open = other->is_open;
 }
 
+// Whether `other`, which does not begin before `range`, overlaps or adjoins it.
 static bool range_reaches(const struct read_range *range, const struct read_range *other)
 {
     return range->keyspace == other->keyspace &&
@@ -287,21 +300,19 @@ lsm_status read_set_add_point(struct read_set *set, uint32_t keyspace, lsm_slice
     return LSM_OK;
 }
 
-lsm_status read_set_add_range(struct read_set *set, uint32_t keyspace, lsm_slice low,
-                              const lsm_slice *high)
+lsm_status read_set_add_range(struct read_set *set, const struct read_range *range)
 {
-    struct read_range range = {.keyspace = keyspace, .low = low, .is_open = high == NULL};
+    struct read_range copy = *range;
 
-    if (high != NULL) {
-        assert(slice_compare(low, *high) <= 0);
-        range.high = *high;
-    }
+    assert(copy.is_open || slice_compare(copy.low, copy.high) <= 0);
     if (set->range_count >= RANGES_MAX)
         ranges_shrink(set);
     TRY(ranges_reserve(set, 1));
-    TRY(key_copy(&set->arena, &range.low));
-    TRY(key_copy(&set->arena, &range.high));
-    set->ranges[set->range_count++] = range;
+    if (copy.is_open)
+        copy.high = slice_make(NULL, 0);
+    TRY(key_copy(&set->arena, &copy.low));
+    TRY(key_copy(&set->arena, &copy.high));
+    set->ranges[set->range_count++] = copy;
     return LSM_OK;
 }
 

@@ -17,13 +17,25 @@ struct read_point {
     lsm_slice key;
 };
 
-// Keys from `low` on, up to and including `high`; open above when `is_open`.
+// Keys from `low` on, up to `high`.
 struct read_range {
     uint32_t keyspace;
     lsm_slice low;
-    lsm_slice high;
-    bool is_open;
+    lsm_slice high;     // belongs to the range, unless `excludes_high`
+    bool excludes_high; // `high` itself was not read
+    bool is_open;       // above: there is no `high`
 };
+
+// Whether a key at or after `range->low` lies behind the end of the range.
+static inline bool read_range_ends_before(const struct read_range *range, lsm_slice key)
+{
+    int order;
+
+    if (range->is_open)
+        return false;
+    order = slice_compare(range->high, key);
+    return order < 0 || (order == 0 && range->excludes_high);
+}
 
 struct read_set;
 
@@ -34,9 +46,7 @@ void read_set_free(struct read_set *set);
 // wanted it must fail.
 lsm_status read_set_add_point(struct read_set *set, uint32_t keyspace, lsm_slice key,
                               uint64_t hash);
-// `high` NULL: everything from `low` on.
-lsm_status read_set_add_range(struct read_set *set, uint32_t keyspace, lsm_slice low,
-                              const lsm_slice *high);
+lsm_status read_set_add_range(struct read_set *set, const struct read_range *range);
 
 bool read_set_is_empty(const struct read_set *set);
 

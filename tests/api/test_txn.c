@@ -272,12 +272,136 @@ Test(txn, a_scan_that_stopped_minds_only_what_it_has_seen)
     assert_status(end(txn), LSM_CONFLICT);
 }
 
+// Commits other keys, by which a short history of commits forgets what came before.
+static void write_fillers(int count)
+{
+    lsm_batch *batch;
+    char key[32];
+
+    assert_ok(lsm_batch_new(&batch));
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(key, sizeof key, "filler-%07d", i);
+        assert_ok(lsm_batch_put(batch, NULL, lsm_str(key), lsm_str("")));
+        if (i % 500 == 499) {
+            assert_ok(lsm_write(f.db, batch, NULL));
+            lsm_batch_clear(batch);
+        }
+    }
+    lsm_batch_free(batch);
+}
+
+// Moves an iterator over [c, f) as `scan` does; then another transaction writes `key`. Returns
+// how the scanner's commit goes.
+static lsm_status scan_beside(const char *key, lsm_status (*scan)(lsm_iter *it),
+                              void (*settle)(void))
+{
+    const lsm_slice lower = lsm_str("c");
+    const lsm_slice upper = lsm_str("f");
+    lsm_iter_options options = LSM_ITER_OPTIONS_INIT;
+    lsm_txn *scanner = begin(LSM_TXN_SERIALIZABLE);
+    lsm_iter *it;
+
+    options.lower = &lower;
+    options.upper = &upper;
+    assert_ok(lsm_txn_iter_open(scanner, NULL, &options, &it));
+    assert_status(scan(it), LSM_NOT_FOUND);
+    lsm_iter_close(it);
+    txn_put_text(scanner, "written", "");
+    put_text(&f, key, "");
+    settle();
+    assert_ok(lsm_delete(f.db, NULL, lsm_str(key), NULL));
+    return end(scanner);
+}
+
+static lsm_status scan_up(lsm_iter *it)
+{
+    assert_ok(lsm_iter_first(it));
+    return lsm_iter_next(it);
+}
+
+static lsm_status scan_down(lsm_iter *it)
+{
+    assert_ok(lsm_iter_last(it));
+    return lsm_iter_prev(it);
+}
+
+static lsm_status scan_up_and_down(lsm_iter *it)
+{
+    assert_status(scan_up(it), LSM_NOT_FOUND);
+    return scan_down(it);
+}
+
+static lsm_status scan_down_from_above(lsm_iter *it)
+{
+    assert_ok(lsm_iter_seek_for_prev(it, lsm_str("x")));
+    return lsm_iter_prev(it);
+}
+
+static void exact_bounds(void (*settle)(void))
+{
+    lsm_status (*const scans[])(lsm_iter * it) = {scan_up, scan_down, scan_up_and_down,
+                                                  scan_down_from_above};
+
+    put_text(&f, "d", "");
+    settle();
+    for (size_t i = 0; i < sizeof scans / sizeof scans[0]; i++) {
+        assert_ok(scan_beside("f", scans[i], settle));
+        assert_ok(scan_beside("bzzz", scans[i], settle));
+        assert_status(scan_beside("ezzz", scans[i], settle), LSM_CONFLICT);
+        assert_status(scan_beside("c", scans[i], settle), LSM_CONFLICT);
+    }
+}
+
+// The lower bound belongs to what is scanned, the upper one does not.
+Test(txn, a_scan_minds_its_bounds_exactly)
+{
+    with_and_without_flush(exact_bounds);
+}
+
+static void overflow_history(void)
+{
+    write_fillers(3000);
+}
+
+Test(txn, a_scan_minds_its_bounds_exactly_when_the_history_is_too_short)
+{
+    db_fixture_close(&f);
+    f.options.conflict_history_size = 64 << 10;
+    db_fixture_open(&f);
+    exact_bounds(overflow_history);
+}
+
+static lsm_status seek_above(lsm_iter *it)
+{
+    return lsm_iter_seek(it, lsm_str("m"));
+}
+
+static lsm_status seek_below(lsm_iter *it)
+{
+    return lsm_iter_seek_for_prev(it, lsm_str("b"));
+}
+
+static lsm_status seek_into_the_gap(lsm_iter *it)
+{
+    return lsm_iter_seek(it, lsm_str("dd"));
+}
+
+Test(txn, a_search_minds_nothing_outside_the_bounds)
+{
+    put_text(&f, "d", "");
+    assert_ok(scan_beside("m", seek_above, do_nothing));
+    assert_ok(scan_beside("e", seek_above, do_nothing));
+    assert_ok(scan_beside("b", seek_below, do_nothing));
+    assert_ok(scan_beside("c", seek_below, do_nothing));
+    assert_ok(scan_beside("dc", seek_into_the_gap, do_nothing));
+    assert_ok(scan_beside("f", seek_into_the_gap, do_nothing));
+    assert_status(scan_beside("dd", seek_into_the_gap, do_nothing), LSM_CONFLICT);
+}
+
 Test(txn, conflicts_are_found_when_the_history_of_commits_is_too_short)
 {
     lsm_txn *skewed;
     lsm_txn *clean;
-    lsm_batch *batch;
-    char key[32];
 
     db_fixture_close(&f);
     f.options.conflict_history_size = 64 << 10;
@@ -289,16 +413,7 @@ Test(txn, conflicts_are_found_when_the_history_of_commits_is_too_short)
     txn_put_text(skewed, "a", "");
     txn_put_text(clean, "b", "");
     put_text(&f, "victim", "");
-    assert_ok(lsm_batch_new(&batch));
-    for (int i = 0; i < 20000; i++) {
-        (void)snprintf(key, sizeof key, "filler-%07d", i);
-        assert_ok(lsm_batch_put(batch, NULL, lsm_str(key), lsm_str("")));
-        if (i % 500 == 499) {
-            assert_ok(lsm_write(f.db, batch, NULL));
-            lsm_batch_clear(batch);
-        }
-    }
-    lsm_batch_free(batch);
+    write_fillers(20000);
     assert_status(end(skewed), LSM_CONFLICT);
     assert_ok(end(clean));
 }

@@ -67,7 +67,7 @@ static void check_one(uint32_t low, uint32_t high, bool is_point, uint64_t after
     char low_key[KEY_SIZE + 1];
     char high_key[KEY_SIZE + 1];
     const lsm_slice first = key_of(low, low_key);
-    const lsm_slice last = key_of(high, high_key);
+    const struct read_range range = {.low = first, .high = key_of(high, high_key)};
     struct read_set *set;
     lsm_status status;
 
@@ -75,7 +75,7 @@ static void check_one(uint32_t low, uint32_t high, bool is_point, uint64_t after
     if (is_point)
         check(read_set_add_point(set, 0, first, key_hash(0, first)) == LSM_OK);
     else
-        check(read_set_add_range(set, 0, first, &last) == LSM_OK);
+        check(read_set_add_range(set, &range) == LSM_OK);
     check(read_set_seal(set) == LSM_OK);
     status = conflict_history_check(history, set, after, up_to, NULL);
     if (was_written(low, high, after, up_to))

@@ -66,9 +66,23 @@ static struct read_set *set_of_point(uint32_t keyspace, const char *key)
 static struct read_set *set_of_range(uint32_t keyspace, const char *low, const char *high)
 {
     struct read_set *set = new_set();
-    const lsm_slice end = high == NULL ? slice_of("") : slice_of(high);
+    const struct read_range range = {.keyspace = keyspace,
+                                     .low = slice_of(low),
+                                     .high = slice_of(high == NULL ? "" : high),
+                                     .is_open = high == NULL};
 
-    assert_ok(read_set_add_range(set, keyspace, slice_of(low), high == NULL ? NULL : &end));
+    assert_ok(read_set_add_range(set, &range));
+    assert_ok(read_set_seal(set));
+    return set;
+}
+
+static struct read_set *set_of_range_before(uint32_t keyspace, const char *low, const char *high)
+{
+    struct read_set *set = new_set();
+    const struct read_range range = {
+        .keyspace = keyspace, .low = slice_of(low), .high = slice_of(high), .excludes_high = true};
+
+    assert_ok(read_set_add_range(set, &range));
     assert_ok(read_set_seal(set));
     return set;
 }
@@ -121,6 +135,22 @@ Test(conflict, a_write_into_a_range_that_was_read_conflicts)
     assert_ok(conflict_history_check(history, set, 5, 6, NULL));
     assert_conflict(conflict_history_check(history, set, 5, 7, NULL));
     assert_ok(conflict_history_check(history, set, 7, 7, NULL));
+    read_set_free(set);
+    conflict_history_free(history);
+}
+
+Test(conflict, a_write_at_an_end_that_was_not_read_does_not_conflict)
+{
+    struct conflict_history *history = new_history(LARGE, 0);
+    struct read_set *set = set_of_range_before(1, "c", "f");
+
+    commit(history, 1, 1, "f");
+    commit(history, 2, 1, "bz");
+    assert_ok(conflict_history_check(history, set, 0, 2, NULL));
+    commit(history, 3, 1, "ezzz");
+    assert_conflict(conflict_history_check(history, set, 2, 3, NULL));
+    commit(history, 4, 1, "c");
+    assert_conflict(conflict_history_check(history, set, 3, 4, NULL));
     read_set_free(set);
     conflict_history_free(history);
 }
@@ -429,11 +459,12 @@ static uint64_t model_read(struct read_set *set, struct random *random)
         char high_key[32];
         const lsm_slice from = model_key(low, low_key);
         const lsm_slice to = model_key(high, high_key);
+        const struct read_range range = {.keyspace = 1, .low = from, .high = to};
 
         if (is_point)
             assert_ok(read_set_add_point(set, 1, from, key_hash(1, from)));
         else
-            assert_ok(read_set_add_range(set, 1, from, &to));
+            assert_ok(read_set_add_range(set, &range));
         if (into > newest)
             newest = into;
     }

@@ -31,9 +31,29 @@ static void add_point(struct read_set *set, uint32_t keyspace, const char *key)
 
 static void add_range(struct read_set *set, uint32_t keyspace, const char *low, const char *high)
 {
-    const lsm_slice end = high == NULL ? slice_of("") : slice_of(high);
+    const struct read_range range = {.keyspace = keyspace,
+                                     .low = slice_of(low),
+                                     .high = slice_of(high == NULL ? "" : high),
+                                     .is_open = high == NULL};
 
-    assert_ok(read_set_add_range(set, keyspace, slice_of(low), high == NULL ? NULL : &end));
+    assert_ok(read_set_add_range(set, &range));
+}
+
+static void add_range_of_one(struct read_set *set, uint32_t keyspace, lsm_slice key)
+{
+    const struct read_range range = {.keyspace = keyspace, .low = key, .high = key};
+
+    assert_ok(read_set_add_range(set, &range));
+}
+
+// From `low` up to, but without `high`.
+static void add_range_before(struct read_set *set, uint32_t keyspace, const char *low,
+                             const char *high)
+{
+    const struct read_range range = {
+        .keyspace = keyspace, .low = slice_of(low), .high = slice_of(high), .excludes_high = true};
+
+    assert_ok(read_set_add_range(set, &range));
 }
 
 static void assert_range(const struct read_range *range, uint32_t keyspace, const char *low,
@@ -60,7 +80,8 @@ static bool covers(const struct read_set *set, uint32_t keyspace, lsm_slice key)
     ranges = read_set_ranges(set, &count);
     for (size_t i = 0; i < count; i++) {
         if (ranges[i].keyspace == keyspace && slice_compare(ranges[i].low, key) <= 0 &&
-            (ranges[i].is_open || slice_compare(key, ranges[i].high) <= 0))
+            (ranges[i].is_open ||
+             slice_compare(key, ranges[i].high) <= (ranges[i].excludes_high ? -1 : 0)))
             return true;
     }
     return false;
@@ -127,7 +148,7 @@ Test(read_set, keys_are_copied)
     size_t count;
 
     assert_ok(read_set_add_point(set, 1, bytes, 0));
-    assert_ok(read_set_add_range(set, 1, bytes, &bytes));
+    add_range_of_one(set, 1, bytes);
     memset(key, 'x', 3);
     assert_ok(read_set_seal(set));
     cr_assert(slice_equal(read_set_points(set, &count)->key, slice_of("key")));
@@ -158,6 +179,51 @@ Test(read_set, ranges_that_overlap_are_joined)
     assert_range(&ranges[1], 1, "m", "p");
     assert_range(&ranges[2], 2, "b", NULL);
     assert_range(&ranges[3], 3, "", NULL);
+    read_set_free(set);
+}
+
+Test(read_set, a_range_may_end_before_its_high_end)
+{
+    struct read_set *set = new_set();
+    const struct read_range *ranges;
+    size_t count;
+
+    add_range_before(set, 1, "a", "c");
+    add_range_before(set, 1, "d", "f");
+    add_range_before(set, 1, "f", "h"); // adjoins: nothing lies between
+    add_range_before(set, 1, "p", "r");
+    add_range(set, 1, "q", "r");        // reaches one key further
+    add_range_before(set, 1, "x", "x"); // empty
+    assert_ok(read_set_seal(set));
+    ranges = read_set_ranges(set, &count);
+    cr_assert(eq(sz, count, 4));
+    assert_range(&ranges[0], 1, "a", "c");
+    assert_range(&ranges[1], 1, "d", "h");
+    assert_range(&ranges[2], 1, "p", "r");
+    cr_assert(covers(set, 1, slice_of("bb")));
+    cr_assert(not(covers(set, 1, slice_of("c"))));
+    cr_assert(covers(set, 1, slice_of("f")));
+    cr_assert(not(covers(set, 1, slice_of("h"))));
+    cr_assert(covers(set, 1, slice_of("r")));
+    cr_assert(not(covers(set, 1, slice_of("x"))));
+    read_set_free(set);
+}
+
+Test(read_set, of_two_ranges_with_one_high_end_the_joined_one_keeps_it)
+{
+    struct read_set *set = new_set();
+    const struct read_range *ranges;
+    size_t count;
+
+    add_range(set, 1, "a", "m");
+    add_range_before(set, 1, "b", "m");
+    add_range_before(set, 2, "a", "m");
+    add_range(set, 2, "b", "m");
+    assert_ok(read_set_seal(set));
+    ranges = read_set_ranges(set, &count);
+    cr_assert(eq(sz, count, 2));
+    cr_assert(not(ranges[0].excludes_high));
+    cr_assert(not(ranges[1].excludes_high));
     read_set_free(set);
 }
 
@@ -215,9 +281,7 @@ Test(read_set, too_many_ranges_become_fewer_and_none_is_lost)
     size_t count;
 
     for (uint64_t i = 0; i < RANGES; i++) {
-        const lsm_slice low = numbered(i * 7919 % 1000003, key);
-
-        assert_ok(read_set_add_range(set, 1, low, &low));
+        add_range_of_one(set, 1, numbered(i * 7919 % 1000003, key));
     }
     assert_ok(read_set_seal(set));
     assert_in_order(set);
@@ -265,6 +329,7 @@ Test(read_set, without_memory_nothing_is_added_and_nothing_lost)
     });
     for (uint64_t i = 0; i < POINTS; i++) {
         const lsm_slice low = numbered(i, key);
+        const struct read_range range = {.keyspace = 1, .low = low, .high = low};
 
         ALLOC_FAULT_EACH({
             status = read_set_add_point(set, 0, low, i);
@@ -275,7 +340,7 @@ Test(read_set, without_memory_nothing_is_added_and_nothing_lost)
         if (i % 64 != 0)
             continue;
         ALLOC_FAULT_EACH({
-            status = read_set_add_range(set, 1, low, &low);
+            status = read_set_add_range(set, &range);
             if (status == LSM_OK)
                 break;
             cr_assert(eq(int, status, LSM_NO_MEMORY));
