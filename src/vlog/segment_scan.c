@@ -25,8 +25,12 @@ static lsm_status find_frame(struct scan_state *state, uint64_t from, uint64_t *
     for (;;) {
         lsm_status status = frame_scan_find(&state->scan, from, at, &header);
 
-        if (status == LSM_NOT_FOUND)
+        if (status == LSM_NOT_FOUND && from < state->scan.limit)
             return frame_scan_used(&state->scan, from, at);
+        if (status == LSM_NOT_FOUND) { // less than a word is left
+            *at = state->scan.limit;
+            return LSM_OK;
+        }
         TRY(status);
         status = frame_scan_at(&state->scan, *at, state->verify_values, &header, &entries);
         if (status != LSM_NOT_FOUND)

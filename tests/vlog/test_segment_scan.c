@@ -150,6 +150,18 @@ Test(segment_scan, a_frame_cut_by_the_end_of_the_file_is_a_stretch)
     cr_assert(eq(u64, pieces.items[3].ts, 0));
 }
 
+Test(segment_scan, a_stretch_ends_with_the_file_even_within_a_word)
+{
+    struct pieces pieces;
+
+    cr_assert(eq(int, sim_cut(sim, WORLD_DIR, "000001.vlog", ends[3].offset + 6), LSM_OK));
+    flip(ends[3].offset);
+    pieces = scan(false);
+    cr_assert(eq(sz, pieces.count, 4));
+    cr_assert(eq(u64, pieces.items[3].offset, ends[3].offset));
+    cr_assert(eq(u64, pieces.items[3].size, 6));
+}
+
 Test(segment_scan, a_file_whose_header_is_damaged_is_corrupt)
 {
     struct pieces pieces = {0};
