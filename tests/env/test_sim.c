@@ -304,6 +304,114 @@ Test(sim, random_survival_is_repeatable)
     open_dir();
 }
 
+// Six pending operations in the order of time: create a, write "aa", create b, write "bb",
+// write "A" into a, rename b to c.
+static void do_six_operations(void)
+{
+    struct file *a = create("a", "aa");
+    struct file *b = create("b", "bb");
+
+    assert_ok(file_write_one(a, 0, slice_of("A")));
+    assert_ok(file_rename(f.dir, "b", "c"));
+    assert_ok(file_close(a));
+    assert_ok(file_close(b));
+}
+
+// What the disk holds, as one text.
+static const char *disk_text(void)
+{
+    static char all[100];
+    static const char *const names[] = {"a", "b", "c"};
+
+    all[0] = '\0';
+    for (int i = 0; i < 3; i++) {
+        char text[10];
+
+        if (!exists(names[i]))
+            continue;
+        read_text(names[i], text, sizeof text);
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s=%s ", names[i], text);
+    }
+    return all;
+}
+
+static void assert_survivors(enum sim_survival survival, const char *const *wanted, size_t count)
+{
+    for (size_t n = 0; n < count; n++) {
+        teardown();
+        setup();
+        do_six_operations();
+        cr_assert(eq(u64, sim_pending(f.sim).operations, 6));
+        cr_assert(eq(u64, sim_pending(f.sim).bytes, 5));
+        restart(survival, n);
+        cr_assert(eq(str, (char *)disk_text(), (char *)wanted[n]), "number %zu", n);
+        cr_assert(eq(u64, sim_pending(f.sim).operations, 0));
+    }
+}
+
+Test(sim, the_first_operations_survive_in_the_order_of_time)
+{
+    static const char *const wanted[] = {
+        "", "a= ", "a=aa ", "a=aa b= ", "a=aa b=bb ", "a=Aa b=bb ", "a=Aa c=bb "};
+
+    assert_survivors(SIM_FIRST, wanted, 7);
+}
+
+Test(sim, one_operation_alone_survives)
+{
+    static const char *const wanted[] = {"a= ", "", "b= ", "", "", "c= "};
+
+    assert_survivors(SIM_ONLY, wanted, 6);
+}
+
+Test(sim, one_operation_alone_is_lost)
+{
+    static const char *const wanted[] = {"c=bb ",    "a=A c=bb ",  "a=Aa c=bb ",
+                                         "a=Aa c= ", "a=aa c=bb ", "a=Aa b=bb "};
+
+    assert_survivors(SIM_WITHOUT, wanted, 6);
+}
+
+// Behind the cut the write leaves nothing, zeroes or garbage, by turns.
+Test(sim, the_write_at_the_cut_is_torn_at_any_byte)
+{
+    for (uint64_t bytes = 0; bytes <= 6; bytes++) {
+        struct file *file;
+        char text[10];
+        size_t size;
+
+        teardown();
+        setup();
+        file = create("f", "abc");
+        assert_ok(dir_sync(f.dir));
+        assert_ok(file_write_one(file, 3, slice_of("def")));
+        assert_ok(file_close(file));
+        restart(SIM_BYTES, bytes);
+        size = read_text("f", text, sizeof text);
+        cr_assert(memcmp(text, "abcdef", bytes) == 0);
+        cr_assert(size == (bytes < 3 && bytes % 3 != 0 ? 3 : bytes == 4 || bytes == 5 ? 6 : bytes));
+    }
+}
+
+Test(sim, equal_disks_have_equal_hashes)
+{
+    struct sim *clone = NULL;
+    uint64_t hash;
+
+    create_synced("a", "text");
+    create_synced("b", "");
+    hash = sim_hash(f.sim);
+    assert_ok(sim_clone(f.sim, &clone));
+    cr_assert(eq(u64, sim_hash(clone), hash));
+    sim_free(clone);
+    assert_ok(file_rename(f.dir, "b", "c"));
+    cr_assert(ne(u64, sim_hash(f.sim), hash));
+    assert_ok(file_rename(f.dir, "c", "b"));
+    cr_assert(eq(u64, sim_hash(f.sim), hash));
+    assert_ok(sim_flip(f.sim, DIR_PATH, "a", 3, 1));
+    cr_assert(ne(u64, sim_hash(f.sim), hash));
+}
+
 // --- crashing ---
 
 Test(sim, after_the_crash_every_call_fails_and_changes_nothing)
@@ -526,6 +634,89 @@ Test(sim, each_kind_of_call_can_fail)
     cr_assert(eq(u64, sim_fault_hits(f.sim), 15));
     sim_set_fault(f.sim, NULL);
     assert_text("f", "abc");
+}
+
+Test(sim, a_fault_can_name_a_kind_of_file)
+{
+    struct sim_fault fault = {.ops = SIM_OP_WRITE | SIM_OP_SYNC,
+                              .kinds = SIM_KIND(FILENAME_SEGMENT) | SIM_KIND(FILENAME_TABLE),
+                              .at = 2,
+                              .status = LSM_NO_SPACE};
+    struct file *manifest = create("MANIFEST-000001", "");
+    struct file *segment = create("000001.vlog", "");
+
+    sim_set_fault(f.sim, &fault);
+    assert_ok(file_sync(manifest));
+    assert_ok(file_write_one(segment, 0, slice_of("a")));
+    assert_ok(file_write_one(manifest, 0, slice_of("a")));
+    assert_status(file_sync(segment), LSM_NO_SPACE);
+    assert_ok(file_sync(segment));
+    cr_assert(eq(u64, sim_fault_matches(f.sim), 3));
+    cr_assert(eq(u64, sim_fault_hits(f.sim), 1));
+    assert_ok(file_close(manifest));
+    assert_ok(file_close(segment));
+}
+
+// --- what is called ---
+
+static void hear_call(void *ctx, struct sim *sim, const struct sim_call *call)
+{
+    char *all = ctx;
+
+    cr_assert(call->site.address != NULL);
+    cr_assert(eq(int, call->changes_disk, call->op != SIM_OP_READ && call->op != SIM_OP_STAT));
+    (void)sim_pending(sim); // the hook may look
+    snprintf(all + strlen(all), 200 - strlen(all), "%s %s %s, ", sim_op_name(call->op),
+             sim_kind_name(call->kind), call->name);
+}
+
+Test(sim, a_hook_hears_of_every_call_until_the_crash)
+{
+    char all[200] = "";
+    struct file *file = NULL;
+    uint64_t size;
+
+    sim_set_call_hook(f.sim, hear_call, all);
+    assert_ok(file_open(f.dir, "000001.sst", FILE_CREATE, &file));
+    assert_ok(file_write_one(file, 0, slice_of("x")));
+    assert_ok(file_size(file, &size));
+    sim_crash_at(f.sim, 1);
+    assert_status(dir_sync(f.dir), LSM_IO);
+    assert_status(file_sync(file), LSM_IO);
+    assert_ok(file_close(file));
+    sim_set_call_hook(f.sim, NULL, NULL);
+    cr_assert(eq(str, all,
+                 "open table 000001.sst, write table 000001.sst, stat table 000001.sst, "
+                 "dir-sync directory /db, "));
+}
+
+Test(sim, calls_and_faults_are_counted_by_kind_and_place)
+{
+    struct sim_fault fault = {.ops = SIM_OP_SYNC, .at = 5, .status = LSM_IO};
+    struct sim_site_count sites[10];
+    struct sim_counts counts;
+    struct file *file = create("000001.vlog", "");
+    uint64_t before = sim_get_sites(f.sim, NULL, 0);
+
+    sim_set_fault(f.sim, &fault);
+    for (int i = 0; i < 4; i++)
+        assert_ok(file_sync(file));
+    assert_status(file_sync(file), LSM_IO);
+    assert_ok(file_sync(file));
+    assert_ok(file_close(file));
+    sim_get_counts(f.sim, &counts);
+    cr_assert(eq(u64, counts.calls[3][FILENAME_SEGMENT], 6));
+    cr_assert(eq(u64, counts.faults[3][FILENAME_SEGMENT], 1));
+    cr_assert(eq(u64, counts.calls[3][FILENAME_TABLE], 0));
+    cr_assert(ge(u64, sim_get_sites(f.sim, sites, 10), before + 2));
+    for (uint64_t i = 0, calls = 0, faults = 0; i <= 10; i++) {
+        if (i == sim_get_sites(f.sim, sites, 10)) {
+            cr_assert(calls == 6 && faults == 1);
+            break;
+        }
+        calls += sites[i].op == SIM_OP_SYNC ? sites[i].calls : 0;
+        faults += sites[i].op == SIM_OP_SYNC ? sites[i].faults : 0;
+    }
 }
 
 // --- damage ---

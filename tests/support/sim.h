@@ -14,6 +14,7 @@
 #define LSM_TESTS_SUPPORT_SIM_H
 
 #include "env/env.h"
+#include "env/filename.h"
 
 struct sim;
 
@@ -29,6 +30,12 @@ enum sim_survival {
     SIM_ALL,    // everything
     SIM_PREFIX, // per file and directory, a prefix of the pending operations
     SIM_RANDOM, // any subset, writes torn at any byte, extended parts zero or garbage
+    // The next ones choose by number among all pending operations in the order of time,
+    // which sim_pending() counts.
+    SIM_FIRST,   // the first so many
+    SIM_ONLY,    // the one with this number alone, from 0
+    SIM_WITHOUT, // all but the one with this number
+    SIM_BYTES,   // all until so many bytes have been written: the write there is torn
 };
 
 // From the call with number `call` on (1: the next one), every call fails with
@@ -42,13 +49,23 @@ uint64_t sim_call_count(const struct sim *sim);
 // Power returns: the disk now holds what survived, all of it durable; open files
 // and directories of before must have been closed (closing works after a crash).
 // The fault settings are cleared; locks are free.
-void sim_restart(struct sim *sim, enum sim_survival survival, uint64_t seed);
+void sim_restart(struct sim *sim, enum sim_survival survival, uint64_t seed_or_number);
+
+// What has been done to the disk and is not durable.
+struct sim_pending {
+    uint64_t operations;
+    uint64_t bytes; // of the writes among them
+};
+struct sim_pending sim_pending(const struct sim *sim);
+
+// A hash of all names and bytes as they are now: equal disks have equal ones.
+uint64_t sim_hash(const struct sim *sim);
 
 // A copy of the disk as it is now, pending operations included, so that several
-// survivals of one crash can be tried.
+// survivals of one crash can be tried. Pages are shared until one of them writes.
 lsm_status sim_clone(const struct sim *sim, struct sim **out);
 
-// --- failing ---
+// --- calls ---
 
 enum sim_op {
     SIM_OP_OPEN = 1 << 0,
@@ -65,9 +82,65 @@ enum sim_op {
     SIM_OP_LIST = 1 << 11,
     SIM_OP_ANY = (1 << 12) - 1,
 };
+#define SIM_OPS 12
 
+// What a call is about: a kind of file (enum filename_kind; FILENAME_UNKNOWN for names that
+// are not the database's), or a directory.
+#define SIM_DIRECTORY  (FILENAME_EVENTS_OLD + 1)
+#define SIM_KINDS      (SIM_DIRECTORY + 1)
+#define SIM_KIND(kind) (1u << (kind))
+
+// "write", "directory": for reports.
+const char *sim_op_name(enum sim_op op);
+const char *sim_kind_name(unsigned kind);
+
+// The place in the program that makes a call: the address that the env function returns to,
+// and the one that its caller returns to (addr2line names both).
+struct sim_site {
+    const void *address;
+    const void *caller;
+};
+
+struct sim_call {
+    enum sim_op op;
+    unsigned kind;     // of the file, below SIM_KINDS; of a rename, of the new name
+    bool changes_disk; // and is a crash point
+    const char *name;
+    const char *other_name; // of a rename, the new one; else NULL
+    struct sim_site site;
+};
+
+// Called before every call that can fail, unless the sim has crashed; without a lock, so
+// that it may look at the sim and clone it.
+typedef void (*sim_call_hook)(void *ctx, struct sim *sim, const struct sim_call *call);
+void sim_set_call_hook(struct sim *sim, sim_call_hook hook, void *ctx);
+
+// How often each op (as a bit number) was called on each kind, and was made to fail.
+struct sim_counts {
+    uint64_t calls[SIM_OPS][SIM_KINDS];
+    uint64_t faults[SIM_OPS][SIM_KINDS];
+};
+void sim_get_counts(const struct sim *sim, struct sim_counts *out);
+
+// The same for each place in the program that made such a call.
+struct sim_site_count {
+    struct sim_site site;
+    enum sim_op op;
+    unsigned kind;
+    uint64_t calls;
+    uint64_t faults;
+};
+// Up to `room` of them, in no order, to `out`; returns how many there are.
+size_t sim_get_sites(const struct sim *sim, struct sim_site_count *out, size_t room);
+
+// --- failing ---
+
+// Statuses by error of the system, as env.h tells: EIO LSM_IO, ENOSPC LSM_NO_SPACE, ENOMEM
+// LSM_NO_MEMORY, EMFILE LSM_BUSY, EROFS LSM_READ_ONLY. EINTR and short counts never come out
+// of an env; tests/env/test_env_posix_calls.c makes the system return them to the real one.
 struct sim_fault {
     unsigned ops;          // mask of enum sim_op
+    unsigned kinds;        // mask of SIM_KIND(); 0: all
     const char *name_part; // only files whose name contains this; NULL: all
     uint64_t at;           // the at-th matching call from now, from 1
     bool for_ever;         // and all matching ones after it
@@ -79,7 +152,9 @@ struct sim_fault {
 // readable but drops them from what can become durable (ATC'20), and the next
 // sync of the file succeeds.
 void sim_set_fault(struct sim *sim, const struct sim_fault *fault);
+// Calls made to fail, and calls that matched, since the fault was set.
 uint64_t sim_fault_hits(const struct sim *sim);
+uint64_t sim_fault_matches(const struct sim *sim);
 
 // --- damage, on the durable state, while nothing is open ---
 

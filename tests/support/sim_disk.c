@@ -1,93 +1,16 @@
 #include "support/sim_disk.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
-#include "support/random.h"
-
-#define SECTOR_SIZE 512
-
-// --- memory that cannot run out ---
-
-static void *must_resize(void *block, size_t size)
-{
-    void *resized = realloc(block, size > 0 ? size : 1);
-
-    if (resized == NULL) {
-        fprintf(stderr, "sim: out of memory, %zu bytes\n", size);
-        abort();
-    }
-    return resized;
-}
-
-static void *must_zeroed(size_t size)
-{
-    return memset(must_resize(NULL, size), 0, size);
-}
-
-static void *must_copy(const void *data, size_t size)
-{
-    void *copy = must_resize(NULL, size);
-
-    if (size > 0)
-        memcpy(copy, data, size);
-    return copy;
-}
-
-static char *must_copy_text(const char *text)
-{
-    return must_copy(text, strlen(text) + 1);
-}
-
-// `array` with room for an element more than the `count` it has.
-static void *grow(void *array, size_t count, size_t *capacity, size_t element_size)
-{
-    if (count < *capacity)
-        return array;
-    *capacity = *capacity == 0 ? 4 : *capacity * 2;
-    return must_resize(array, *capacity * element_size);
-}
-
-// The address of a new last element.
-#define APPEND(array, count, capacity)                                                             \
-    ((array) = grow((array), (count), &(capacity), sizeof *(array)), &(array)[(count)++])
-
-// --- bytes ---
-
-// Growing fills with zeroes.
-static void bytes_resize(struct bytes *bytes, size_t size)
-{
-    if (size > bytes->capacity) {
-        bytes->capacity = size > bytes->capacity * 2 ? size : bytes->capacity * 2;
-        bytes->data = must_resize(bytes->data, bytes->capacity);
-    }
-    if (size > bytes->size)
-        memset(bytes->data + bytes->size, 0, size - bytes->size);
-    bytes->size = size;
-}
-
-static void bytes_write(struct bytes *bytes, size_t offset, const void *data, size_t size)
-{
-    if (size == 0)
-        return;
-    if (offset + size > bytes->size)
-        bytes_resize(bytes, offset + size);
-    memcpy(bytes->data + offset, data, size);
-}
-
-static void bytes_copy(const struct bytes *from, struct bytes *to)
-{
-    bytes_resize(to, from->size);
-    if (from->size > 0)
-        memcpy(to->data, from->data, from->size);
-}
+// --- inodes ---
 
 static void bytes_apply(struct bytes *bytes, const struct byte_change *change)
 {
     switch (change->kind) {
     case CHANGE_WRITE:
-        bytes_write(bytes, change->offset, change->data, change->size);
+        bytes_write(bytes, change->offset, change->data->data, change->data->size);
         break;
     case CHANGE_RESIZE:
         bytes_resize(bytes, change->offset);
@@ -98,8 +21,6 @@ static void bytes_apply(struct bytes *bytes, const struct byte_change *change)
         break;
     }
 }
-
-// --- inodes ---
 
 static struct inode *inode_new(struct disk *disk)
 {
@@ -115,7 +36,7 @@ static struct inode *inode_new(struct disk *disk)
 static void clear_changes(struct inode *inode)
 {
     for (size_t i = 0; i < inode->change_count; i++)
-        free(inode->changes[i].data);
+        blob_unref(inode->changes[i].data);
     inode->change_count = 0;
 }
 
@@ -123,41 +44,52 @@ static void inode_free(struct inode *inode)
 {
     clear_changes(inode);
     free(inode->changes);
-    free(inode->live.data);
-    free(inode->durable.data);
+    bytes_release(&inode->live);
+    bytes_release(&inode->durable);
     free(inode);
 }
 
-static void inode_change(struct inode *inode, struct byte_change change)
+static void inode_change(struct disk *disk, struct inode *inode, struct byte_change change)
 {
     bytes_apply(&inode->live, &change);
-    if (change.kind == CHANGE_WRITE)
-        change.data = must_copy(change.data, change.size);
+    change.order = ++disk->last_order;
     *APPEND(inode->changes, inode->change_count, inode->change_capacity) = change;
 }
 
-void inode_write(struct inode *inode, uint64_t offset, const void *data, size_t size)
+void inode_write(struct disk *disk, struct inode *inode, uint64_t offset, const void *data,
+                 size_t size)
 {
     inode_change(
-        inode, (struct byte_change){
-                   .kind = CHANGE_WRITE, .offset = offset, .data = (uint8_t *)data, .size = size});
+        disk, inode,
+        (struct byte_change){.kind = CHANGE_WRITE, .offset = offset, .data = blob_new(data, size)});
 }
 
-void inode_resize(struct inode *inode, uint64_t size)
+void inode_resize(struct disk *disk, struct inode *inode, uint64_t size)
 {
-    inode_change(inode, (struct byte_change){.kind = CHANGE_RESIZE, .offset = size});
+    inode_change(disk, inode, (struct byte_change){.kind = CHANGE_RESIZE, .offset = size});
 }
 
-void inode_extend(struct inode *inode, uint64_t size)
+void inode_extend(struct disk *disk, struct inode *inode, uint64_t size)
 {
-    inode_change(inode, (struct byte_change){.kind = CHANGE_EXTEND, .offset = size});
+    inode_change(disk, inode, (struct byte_change){.kind = CHANGE_EXTEND, .offset = size});
+}
+
+void inode_survive(struct inode *inode, const struct byte_change *change)
+{
+    bytes_apply(&inode->durable, change);
 }
 
 void inode_sync(struct inode *inode)
 {
     for (size_t i = 0; i < inode->change_count; i++)
-        bytes_apply(&inode->durable, &inode->changes[i]);
+        inode_survive(inode, &inode->changes[i]);
     clear_changes(inode);
+}
+
+void inode_settle(struct inode *inode)
+{
+    clear_changes(inode);
+    bytes_copy(&inode->durable, &inode->live);
 }
 
 void inode_lose_changes(struct inode *inode)
@@ -174,15 +106,25 @@ bool inode_is_durable(const struct inode *inode, uint64_t size)
             return false;
     }
     return inode->live.size >= size && inode->durable.size >= size &&
-           (size == 0 || memcmp(inode->live.data, inode->durable.data, size) == 0);
+           bytes_equal(&inode->live, &inode->durable, size);
+}
+
+static void bytes_flip(struct bytes *bytes, uint64_t offset, uint8_t mask)
+{
+    uint8_t byte;
+
+    if (offset >= bytes->size)
+        return;
+    bytes_read(bytes, offset, &byte, 1);
+    byte ^= mask;
+    bytes_write(bytes, offset, &byte, 1);
 }
 
 void inode_flip(struct inode *inode, uint64_t offset, uint8_t mask)
 {
     assert(inode->open_count == 0 && offset < inode->durable.size);
-    inode->durable.data[offset] ^= mask;
-    if (offset < inode->live.size)
-        inode->live.data[offset] ^= mask;
+    bytes_flip(&inode->durable, offset, mask);
+    bytes_flip(&inode->live, offset, mask);
 }
 
 void inode_cut(struct inode *inode, uint64_t size)
@@ -211,16 +153,21 @@ static struct inode *entry_get(const struct entry_list *list, const char *name)
     return i < list->count ? list->items[i].inode : NULL;
 }
 
+// The name is not in the list.
+static void entry_add(struct entry_list *list, const char *name, struct inode *inode)
+{
+    *APPEND(list->items, list->count, list->capacity) =
+        (struct dir_entry){.name = must_copy_text(name), .inode = inode};
+}
+
 static void entry_set(struct entry_list *list, const char *name, struct inode *inode)
 {
     size_t i = entry_index(list, name);
 
-    if (i == list->count) {
-        struct dir_entry *entry = APPEND(list->items, list->count, list->capacity);
-
-        entry->name = must_copy_text(name);
-    }
-    list->items[i].inode = inode;
+    if (i < list->count)
+        list->items[i].inode = inode;
+    else
+        entry_add(list, name, inode);
 }
 
 // Removes the name if it is the inode's.
@@ -266,13 +213,14 @@ static void clear_name_changes(struct directory *directory)
     directory->change_count = 0;
 }
 
-static void name_change(struct directory *directory, enum name_change_kind kind, const char *name,
-                        const char *to, struct inode *inode)
+static void name_change(struct disk *disk, struct directory *directory, enum name_change_kind kind,
+                        const char *name, const char *to, struct inode *inode)
 {
     struct name_change *change =
         APPEND(directory->changes, directory->change_count, directory->change_capacity);
 
     *change = (struct name_change){.kind = kind,
+                                   .order = ++disk->last_order,
                                    .name = must_copy_text(name),
                                    .to = to == NULL ? NULL : must_copy_text(to),
                                    .inode = inode};
@@ -305,26 +253,42 @@ struct inode *directory_create(struct disk *disk, struct directory *directory, c
 {
     struct inode *inode = inode_new(disk);
 
-    name_change(directory, CHANGE_CREATE, name, NULL, inode);
+    name_change(disk, directory, CHANGE_CREATE, name, NULL, inode);
     return inode;
 }
 
-void directory_rename(struct directory *directory, const char *from, const char *to)
+void directory_rename(struct disk *disk, struct directory *directory, const char *from,
+                      const char *to)
 {
     if (strcmp(from, to) != 0)
-        name_change(directory, CHANGE_RENAME, from, to, directory_lookup(directory, from));
+        name_change(disk, directory, CHANGE_RENAME, from, to, directory_lookup(directory, from));
 }
 
-void directory_unlink(struct directory *directory, const char *name)
+void directory_unlink(struct disk *disk, struct directory *directory, const char *name)
 {
-    name_change(directory, CHANGE_UNLINK, name, NULL, directory_lookup(directory, name));
+    name_change(disk, directory, CHANGE_UNLINK, name, NULL, directory_lookup(directory, name));
+}
+
+void directory_survive(struct directory *directory, const struct name_change *change)
+{
+    entries_apply(&directory->durable, change);
 }
 
 void directory_sync(struct directory *directory)
 {
     for (size_t i = 0; i < directory->change_count; i++)
-        entries_apply(&directory->durable, &directory->changes[i]);
+        directory_survive(directory, &directory->changes[i]);
     clear_name_changes(directory);
+}
+
+void directory_settle(struct directory *directory)
+{
+    clear_name_changes(directory);
+    entries_clear(&directory->live);
+    for (size_t i = 0; i < directory->durable.count; i++)
+        entry_add(&directory->live, directory->durable.items[i].name,
+                  directory->durable.items[i].inode);
+    directory->is_locked = false;
 }
 
 // --- directories ---
@@ -547,8 +511,7 @@ static void copy_inode(struct inode *from, struct disk *to)
     for (size_t i = 0; i < from->change_count; i++) {
         struct byte_change change = from->changes[i];
 
-        if (change.kind == CHANGE_WRITE)
-            change.data = must_copy(change.data, change.size);
+        change.data = blob_ref(change.data);
         *APPEND(copy->changes, copy->change_count, copy->change_capacity) = change;
     }
 }
@@ -556,154 +519,62 @@ static void copy_inode(struct inode *from, struct disk *to)
 static void copy_entries(const struct entry_list *from, struct entry_list *to)
 {
     for (size_t i = 0; i < from->count; i++)
-        entry_set(to, from->items[i].name, from->items[i].inode->copy);
+        entry_add(to, from->items[i].name, from->items[i].inode->copy);
+}
+
+static void copy_directory(const struct directory *from, struct disk *to)
+{
+    struct directory *copy = directory_new(to, from->path);
+
+    copy_entries(&from->live, &copy->live);
+    copy_entries(&from->durable, &copy->durable);
+    for (size_t i = 0; i < from->change_count; i++) {
+        struct name_change change = from->changes[i];
+
+        change.name = must_copy_text(change.name);
+        change.to = change.to == NULL ? NULL : must_copy_text(change.to);
+        change.inode = change.inode->copy;
+        *APPEND(copy->changes, copy->change_count, copy->change_capacity) = change;
+    }
 }
 
 void disk_copy(const struct disk *disk, struct disk *to)
 {
-    *to = (struct disk){0};
+    *to = (struct disk){.last_order = disk->last_order};
     for (struct inode *inode = disk->inodes; inode != NULL; inode = inode->next)
         copy_inode(inode, to);
-    for (struct directory *d = disk->directories; d != NULL; d = d->next) {
-        struct directory *copy = directory_new(to, d->path);
-
-        for (size_t i = 0; i < d->change_count; i++)
-            name_change(copy, d->changes[i].kind, d->changes[i].name, d->changes[i].to,
-                        d->changes[i].inode->copy);
-        // Not what these changes make of an empty directory.
-        entries_clear(&copy->live);
-        copy_entries(&d->live, &copy->live);
-        copy_entries(&d->durable, &copy->durable);
-    }
+    for (struct directory *d = disk->directories; d != NULL; d = d->next)
+        copy_directory(d, to);
     disk_collect(to); // unlinked files that only handles kept
 }
 
-// --- what survives ---
-
-// Whole words at a time, for it may be a preallocated file.
-static void fill_with_garbage(uint8_t *to, size_t size, struct random *random)
+struct sim_pending disk_pending(const struct disk *disk)
 {
-    while (size > 0) {
-        uint64_t word = random_next(random);
-        size_t n = size < sizeof word ? size : sizeof word;
+    struct sim_pending pending = {0};
 
-        memcpy(to, &word, n);
-        to += n;
-        size -= n;
+    for (const struct inode *inode = disk->inodes; inode != NULL; inode = inode->next) {
+        pending.operations += inode->change_count;
+        for (size_t i = 0; i < inode->change_count; i++) {
+            if (inode->changes[i].kind == CHANGE_WRITE)
+                pending.bytes += inode->changes[i].data->size;
+        }
     }
+    for (const struct directory *d = disk->directories; d != NULL; d = d->next)
+        pending.operations += d->change_count;
+    return pending;
 }
 
-// Fills what `bytes` gains up to `size` with zeroes or with whatever the device
-// had there.
-static void survive_extension(struct bytes *bytes, size_t size, struct random *random)
+// The sum over the files, so that the order of names does not matter.
+uint64_t disk_hash(const struct disk *disk)
 {
-    size_t before = bytes->size;
+    uint64_t hash = 0;
 
-    if (size <= before)
-        return;
-    bytes_resize(bytes, size);
-    if (random_one_in(random, 2))
-        fill_with_garbage(bytes->data + before, size - before, random);
-}
+    for (const struct directory *d = disk->directories; d != NULL; d = d->next) {
+        for (size_t i = 0; i < d->live.count; i++) {
+            const struct dir_entry *entry = &d->live.items[i];
 
-// A write of which a part reaches the device: up to any byte, or any sectors of
-// it. The size may have changed without the bytes.
-static void survive_torn(struct bytes *bytes, const struct byte_change *write,
-                         struct random *random)
-{
-    size_t at = 0;
-
-    if (random_one_in(random, 2))
-        survive_extension(bytes, write->offset + write->size, random);
-    if (random_one_in(random, 2)) {
-        bytes_write(bytes, write->offset, write->data,
-                    (size_t)random_below(random, write->size + 1));
-        return;
+            hash += bytes_hash(&entry->inode->live, XXH3_64bits(entry->name, strlen(entry->name)));
+        }
     }
-    while (at < write->size) {
-        size_t size = SECTOR_SIZE - (write->offset + at) % SECTOR_SIZE;
-
-        if (size > write->size - at)
-            size = write->size - at;
-        if (random_one_in(random, 2))
-            bytes_write(bytes, write->offset + at, write->data + at, size);
-        at += size;
-    }
-}
-
-static void survive_change(struct bytes *bytes, const struct byte_change *change,
-                           struct random *random)
-{
-    switch (random_below(random, 3)) {
-    case 0:
-        return;
-    case 1:
-        bytes_apply(bytes, change);
-        return;
-    }
-    if (change->kind == CHANGE_WRITE)
-        survive_torn(bytes, change, random);
-    else if (change->kind == CHANGE_RESIZE && change->offset <= bytes->size)
-        bytes_resize(bytes, change->offset);
-    else
-        survive_extension(bytes, change->offset, random);
-}
-
-// How many of `count` changes survive from the first on; any subset of the rest
-// may. One time in four each it is none and all, however many there are.
-static size_t survive_prefix(enum sim_survival survival, size_t count, struct random *random)
-{
-    switch (survival) {
-    case SIM_NONE:
-        return 0;
-    case SIM_ALL:
-        return count;
-    case SIM_PREFIX:
-        return (size_t)random_below(random, count + 1);
-    case SIM_RANDOM:
-        break;
-    }
-    return random_one_in(random, 4) ? count : 0;
-}
-
-static void survive_bytes(struct inode *inode, enum sim_survival survival, struct random *random)
-{
-    size_t kept = survive_prefix(survival, inode->change_count, random);
-    bool any_of_rest = survival == SIM_RANDOM && !random_one_in(random, 3);
-
-    for (size_t i = 0; i < inode->change_count; i++) {
-        if (i < kept)
-            bytes_apply(&inode->durable, &inode->changes[i]);
-        else if (any_of_rest)
-            survive_change(&inode->durable, &inode->changes[i], random);
-    }
-    clear_changes(inode);
-    bytes_copy(&inode->durable, &inode->live);
-}
-
-static void survive_names(struct directory *d, enum sim_survival survival, struct random *random)
-{
-    size_t kept = survive_prefix(survival, d->change_count, random);
-    bool any_of_rest = survival == SIM_RANDOM && !random_one_in(random, 3);
-
-    for (size_t i = 0; i < d->change_count; i++) {
-        if (i < kept || (any_of_rest && random_one_in(random, 2)))
-            entries_apply(&d->durable, &d->changes[i]);
-    }
-    clear_name_changes(d);
-    entries_clear(&d->live);
-    for (size_t i = 0; i < d->durable.count; i++)
-        entry_set(&d->live, d->durable.items[i].name, d->durable.items[i].inode);
-    d->is_locked = false;
-}
-
-void disk_survive(struct disk *disk, enum sim_survival survival, uint64_t seed)
-{
-    struct random random = {.state = seed};
-
-    for (struct inode *inode = disk->inodes; inode != NULL; inode = inode->next)
-        survive_bytes(inode, survival, &random);
-    for (struct directory *d = disk->directories; d != NULL; d = d->next)
-        survive_names(d, survival, &random);
-    disk_collect(disk);
+    return hash;
 }

@@ -2,8 +2,7 @@
 //
 // An inode has its live bytes, its durable bytes and the changes between the two,
 // in order; a directory the same of its names. Directories themselves are durable
-// once made. Memory comes from malloc and not through base/alloc.h, so that a test
-// which fails allocations never fails the disk; should it run out, the test ends.
+// once made.
 //
 // Not safe for threads: the sim calls it under its mutex.
 
@@ -11,12 +10,7 @@
 #define LSM_TESTS_SUPPORT_SIM_DISK_H
 
 #include "support/sim.h"
-
-struct bytes {
-    uint8_t *data;
-    size_t size;
-    size_t capacity;
-};
+#include "support/sim_bytes.h"
 
 enum byte_change_kind {
     CHANGE_WRITE,  // `data` at `offset`
@@ -26,9 +20,9 @@ enum byte_change_kind {
 
 struct byte_change {
     enum byte_change_kind kind;
+    uint64_t order; // among all changes of the disk
     uint64_t offset;
-    uint8_t *data; // of a write
-    size_t size;   // of a write
+    struct blob *data; // of a write
 };
 
 struct inode {
@@ -62,6 +56,7 @@ enum name_change_kind {
 
 struct name_change {
     enum name_change_kind kind;
+    uint64_t order; // among all changes of the disk
     char *name;
     char *to;
     struct inode *inode;
@@ -93,6 +88,7 @@ struct listed {
 struct disk {
     struct directory *directories;
     struct inode *inodes;
+    uint64_t last_order; // of the newest change
 };
 
 // A disk with a root directory.
@@ -100,8 +96,10 @@ void disk_init(struct disk *disk);
 void disk_release(struct disk *disk);
 // Copies everything but open handles and locks into `to`, which is uninitialised.
 void disk_copy(const struct disk *disk, struct disk *to);
-// The power fails and returns: what survives is all that is there, and durable.
-void disk_survive(struct disk *disk, enum sim_survival survival, uint64_t seed);
+// The changes that are not durable yet.
+struct sim_pending disk_pending(const struct disk *disk);
+// Of everything that is there now, names and bytes.
+uint64_t disk_hash(const struct disk *disk);
 // Releases inodes that have neither a name, durable or not, nor a handle.
 void disk_collect(struct disk *disk);
 
@@ -128,14 +126,24 @@ bool directory_name_is_durable(const struct directory *directory, const char *na
 // The name is not there.
 struct inode *directory_create(struct disk *disk, struct directory *directory, const char *name);
 // The name is there.
-void directory_rename(struct directory *directory, const char *from, const char *to);
-void directory_unlink(struct directory *directory, const char *name);
+void directory_rename(struct disk *disk, struct directory *directory, const char *from,
+                      const char *to);
+void directory_unlink(struct disk *disk, struct directory *directory, const char *name);
 void directory_sync(struct directory *directory);
+// Makes `change` durable, but for the order.
+void directory_survive(struct directory *directory, const struct name_change *change);
+// What is durable is all that is there.
+void directory_settle(struct directory *directory);
 
-void inode_write(struct inode *inode, uint64_t offset, const void *data, size_t size);
-void inode_resize(struct inode *inode, uint64_t size);
-void inode_extend(struct inode *inode, uint64_t size);
+void inode_write(struct disk *disk, struct inode *inode, uint64_t offset, const void *data,
+                 size_t size);
+void inode_resize(struct disk *disk, struct inode *inode, uint64_t size);
+void inode_extend(struct disk *disk, struct inode *inode, uint64_t size);
 void inode_sync(struct inode *inode);
+// Makes `change` durable, but for the order.
+void inode_survive(struct inode *inode, const struct byte_change *change);
+// What is durable is all that is there.
+void inode_settle(struct inode *inode);
 // What is live stays readable, and can become durable no more.
 void inode_lose_changes(struct inode *inode);
 // Whether the first `size` bytes are there whatever a crash does.
