@@ -89,7 +89,7 @@ static void flip(struct bytes_test *t, size_t index, size_t offset, uint8_t mask
         t->silent[index][offset] = 1;
     else if (!is_covered)
         campaign_violation(&t->campaign, "%s: is damage of no consequence", c.what);
-    else if (strstr(c.words, original->name) == NULL)
+    else if (strstr(c.words, original->name) == NULL || strstr(c.words, "offset") == NULL)
         campaign_violation(&t->campaign, "%s: told as: %s", c.what, c.words);
     write_byte(t, index, offset, byte);
 }
