@@ -88,8 +88,11 @@ static lsm_status verify_segment(struct lsm_db *db, const char *name, uint64_t e
 {
     struct segment_check check = {.name = name, .end = end};
     uint64_t size;
+    lsm_status status = file_stat(db->dir, name, &size);
 
-    TRY(file_stat(db->dir, name, &size));
+    if (status == LSM_NOT_FOUND)
+        return lsm_fail(LSM_CORRUPT, "%s: is missing, and the manifest names it", name);
+    TRY(status);
     if (size < end)
         return lsm_fail(LSM_CORRUPT, "%s: %llu bytes, %llu are missing", name,
                         (unsigned long long)size, (unsigned long long)(end - size));

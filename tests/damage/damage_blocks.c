@@ -199,6 +199,7 @@ static void run_case(struct blocks_test *t)
     const uint64_t count = 1 + random_below(&t->random, DAMAGE_MAX);
     struct damage_case c = {.campaign = &t->campaign,
                             .env = t->env,
+                            .path = DAMAGE_DIR,
                             .image = &t->image,
                             .wanted = &t->images.newer_answers};
     bool is_spent;
@@ -211,7 +212,7 @@ static void run_case(struct blocks_test *t)
         t->unchanged++;
         return;
     }
-    image_load(&t->image, t->env);
+    image_load(&t->image, t->env, DAMAGE_DIR);
     damage_check(&c, &is_spent);
     t->cases++;
     t->reported += c.is_reported;
@@ -226,6 +227,7 @@ static void run_mixture(struct blocks_test *t)
 {
     struct damage_case c = {.campaign = &t->campaign,
                             .env = t->env,
+                            .path = DAMAGE_DIR,
                             .image = &t->image,
                             .wanted = &t->images.newer_answers,
                             .or_wanted = &t->images.older_answers,
@@ -243,7 +245,7 @@ static void run_mixture(struct blocks_test *t)
         image_put(&t->image, file->name, file->bytes, file->size);
         (void)snprintf(c.what + used, sizeof c.what - used, " %s", file->name);
     }
-    image_load(&t->image, t->env);
+    image_load(&t->image, t->env, DAMAGE_DIR);
     damage_check(&c, &is_spent);
     t->cases++;
     t->reported += c.is_reported;

@@ -32,6 +32,7 @@ static struct damage_case case_of(struct bytes_test *t)
     return (struct damage_case){
         .campaign = &t->campaign,
         .env = t->env,
+        .path = DAMAGE_DIR,
         .image = &t->image,
         .wanted = &t->images.newer_answers,
     };
@@ -42,7 +43,7 @@ static void reload(struct bytes_test *t)
 {
     image_release(&t->image);
     image_copy(&t->images.newer, &t->image);
-    image_load(&t->image, t->env);
+    image_load(&t->image, t->env, DAMAGE_DIR);
 }
 
 static void check(struct bytes_test *t, struct damage_case *c, bool must_report)
@@ -127,7 +128,7 @@ static void replace(struct bytes_test *t, size_t index, const void *bytes, size_
     (void)snprintf(c.what, sizeof c.what, "%s, %zu bytes, %s %zu", original->name, original->size,
                    how, size);
     image_put(&t->image, original->name, bytes, size);
-    image_load(&t->image, t->env);
+    image_load(&t->image, t->env, DAMAGE_DIR);
     check(t, &c, must_report);
     reload(t);
 }

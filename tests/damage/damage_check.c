@@ -168,7 +168,7 @@ void damage_check_reading(struct damage_case *c)
     lsm_db *db;
 
     image_options(&options, c->env);
-    status = lsm_open_read_only(DAMAGE_DIR, &options, &db);
+    status = lsm_open_read_only(c->path, &options, &db);
     if (status != LSM_OK) {
         keep_words(c);
         if (!is_fair(status))
@@ -194,13 +194,13 @@ static void check_writing(struct damage_case *c, bool *is_spent)
     lsm_db *db;
 
     image_options(&options, c->env);
-    status = lsm_open(DAMAGE_DIR, &options, &db);
+    status = lsm_open(c->path, &options, &db);
     c->is_refused = status != LSM_OK;
     *is_spent = !c->is_refused;
     if (c->is_refused) {
         if (!is_fair(status))
             violate(c, "opening fails, but not as damage does");
-        if (!image_is_unchanged(c->image, c->env))
+        if (!image_is_unchanged(c->image, c->env, c->path))
             violate(c, "opening refuses, and has changed files");
         return;
     }

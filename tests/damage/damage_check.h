@@ -12,7 +12,8 @@
 // One case: what was done, and what was found out.
 struct damage_case {
     struct campaign *campaign;
-    struct env *env;           // the image is loaded there
+    struct env *env;           // the image is loaded there,
+    const char *path;          // in this directory
     const struct image *image; // as it was loaded, damage included
     const struct answers *wanted;
     const struct answers *or_wanted; // as good, all of it; NULL: nothing else is

@@ -160,17 +160,17 @@ void images_build(struct images *images)
     *images = (struct images){.older = {.count = 0}};
     must(env_memory_new(&env));
     build_older(&b, env);
-    image_read(env, &images->older);
+    image_read(env, DAMAGE_DIR, &images->older);
     images->older_answers = images->newer_answers;
     build_newer(&b, env);
-    image_read(env, &images->newer);
+    image_read(env, DAMAGE_DIR, &images->newer);
     env_memory_free(env);
 
     b = (struct builder){.answers = &images->other_answers, .number = 5000};
     must(env_memory_new(&env));
     build_older(&b, env);
     build_newer(&b, env);
-    image_read(env, &images->other);
+    image_read(env, DAMAGE_DIR, &images->other);
     env_memory_free(env);
 }
 
@@ -276,12 +276,12 @@ static lsm_status read_file(void *ctx, const char *name, uint64_t size, bool is_
     return LSM_OK;
 }
 
-void image_read(struct env *env, struct image *out)
+void image_read(struct env *env, const char *path, struct image *out)
 {
     struct reading reading = {.image = out};
 
     *out = (struct image){.count = 0};
-    must(dir_open(env, DAMAGE_DIR, false, &reading.dir));
+    must(dir_open(env, path, false, &reading.dir));
     must(dir_list(reading.dir, read_file, &reading));
     dir_close(reading.dir);
     qsort(out->files, out->count, sizeof out->files[0], compare_files);
@@ -294,12 +294,12 @@ static lsm_status unlink_file(void *ctx, const char *name, uint64_t size, bool i
     return file_unlink(ctx, name);
 }
 
-void image_load(const struct image *image, struct env *env)
+void image_load(const struct image *image, struct env *env, const char *path)
 {
     struct dir *dir;
     struct file *file;
 
-    must(dir_open(env, DAMAGE_DIR, true, &dir));
+    must(dir_open(env, path, true, &dir));
     must(dir_list(dir, unlink_file, dir));
     for (size_t i = 0; i < image->count; i++) {
         const struct image_file *f = &image->files[i];
@@ -316,13 +316,13 @@ static bool may_change(enum filename_kind kind)
     return kind == FILENAME_LOCK || kind == FILENAME_EVENTS;
 }
 
-bool image_is_unchanged(const struct image *image, struct env *env)
+bool image_is_unchanged(const struct image *image, struct env *env, const char *path)
 {
     struct image now;
     bool is_same = true;
     size_t found = 0, wanted = 0;
 
-    image_read(env, &now);
+    image_read(env, path, &now);
     for (size_t i = 0; i < image->count; i++)
         wanted += !may_change(image->files[i].kind);
     for (size_t i = 0; i < now.count && is_same; i++) {

@@ -54,7 +54,7 @@ lsm_slice image_key(unsigned index, char text[16]);
 // Writes the value that `number` makes for the key; returns its size.
 size_t image_value(unsigned number, unsigned key, uint8_t to[IMAGE_VALUE_ROOM]);
 
-void image_read(struct env *env, struct image *out);
+void image_read(struct env *env, const char *path, struct image *out);
 void image_release(struct image *image);
 void image_copy(const struct image *image, struct image *out);
 struct image_file *image_find(struct image *image, const char *name);
@@ -65,10 +65,10 @@ struct image_file *image_last(struct image *image, enum filename_kind kind);
 void image_put(struct image *image, const char *name, const void *bytes, size_t size);
 void image_remove(struct image *image, const char *name);
 
-// Makes the directory in `env` hold exactly the image.
-void image_load(const struct image *image, struct env *env);
+// Makes the directory at `path` hold exactly the image.
+void image_load(const struct image *image, struct env *env, const char *path);
 // Whether it does still, but for what each open of a directory may write: LOCK, EVENTS.log.
-bool image_is_unchanged(const struct image *image, struct env *env);
+bool image_is_unchanged(const struct image *image, struct env *env, const char *path);
 
 // Files on which no answer depends, and which no checksum covers.
 bool image_is_covered(enum filename_kind kind);
