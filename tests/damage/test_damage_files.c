@@ -155,6 +155,7 @@ static void check_stranger(const struct image_file *file, enum stranger stranger
               lsm_errmsg());
     if (reading != LSM_OK)
         cr_expect(strstr(lsm_errmsg(), file->name) != NULL, "%s: told as: %s", what, lsm_errmsg());
+    writing = lsm_open(real_path, &options, &db);
     if (writing == LSM_OK)
         (void)lsm_close(db);
     else
