@@ -23,6 +23,10 @@ if(LSM_PLANT)
   target_compile_definitions(lsm_flags INTERFACE LSM_PLANT)
 endif()
 
+if(LSM_SCHEDULE)
+  target_compile_definitions(lsm_flags INTERFACE LSM_SCHEDULE)
+endif()
+
 if(LSM_BUILD_FUZZERS)
   target_compile_options(lsm_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()

@@ -39,6 +39,7 @@
 #include <stdatomic.h>
 
 #include "base/plant.h"
+#include "base/schedule.h"
 #include "base/status.h"
 
 struct slot {
@@ -112,6 +113,7 @@ static __attribute__((cold, noinline)) void slot_link(struct slot *slot)
 void epoch_enter(void)
 {
     struct slot *slot = &own_slot;
+    uint64_t epoch;
 
     if (slot->depth++ > 0)
         return;
@@ -119,9 +121,11 @@ void epoch_enter(void)
         slot_link(slot);
     // R1, W and R2 of the proof. What R2 reads does not matter: an epoch that is
     // shown too low delays releases and does no harm.
-    atomic_store_explicit(&slot->epoch, atomic_load_explicit(&now, memory_order_seq_cst),
-                          memory_order_seq_cst);
+    epoch = atomic_load_explicit(&now, memory_order_seq_cst);
+    SCHEDULE_POINT();
+    atomic_store_explicit(&slot->epoch, epoch, memory_order_seq_cst);
     (void)atomic_load_explicit(&now, memory_order_seq_cst);
+    SCHEDULE_POINT();
 }
 
 void epoch_exit(void)
@@ -184,6 +188,7 @@ static uint64_t releasable_below(void)
 {
     uint64_t below = atomic_load_explicit(&now, memory_order_seq_cst); // C of the proof
 
+    SCHEDULE_POINT();
     pthread_mutex_lock(&slots_mu);
     for (const struct slot *slot = slots; slot != NULL; slot = slot->next) {
         uint64_t epoch = atomic_load_explicit(&slot->epoch, memory_order_seq_cst);
@@ -236,8 +241,10 @@ size_t epoch_collect(struct epoch_bin *bin)
 void epoch_drain(struct epoch_bin *bin)
 {
     assert(own_slot.depth == 0);
-    while (epoch_collect(bin) > 0)
+    while (epoch_collect(bin) > 0) {
+        SCHEDULE_GIVES_WAY();
         sched_yield();
+    }
 }
 
 void epoch_bin_release(struct epoch_bin *bin)

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "base/schedule.h"
 #include "db/commit.h"
 
 lsm_status read_lookup(struct lsm_db *db, struct view *view, const struct ikey *key, uint64_t hash,
@@ -93,6 +94,7 @@ lsm_status read_get(struct lsm_db *db, const struct keyspace *keyspace, lsm_slic
     lsm_status status;
     EPOCH_SECTION();
     struct view *view = views_current(&db->views);
+    SCHEDULE_POINT();
     // Only now: a view loaded after the timestamp could lack versions that it sees, for no
     // snapshot is registered.
     const struct ikey ikey = {

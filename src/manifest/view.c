@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/alloc.h"
+#include "base/schedule.h"
 
 // --- memtables with their log ---
 
@@ -167,6 +168,7 @@ struct view *views_acquire(struct views *views)
     // One whose last reference has gone is not the current one any more.
     do {
         view = views_current(views);
+        SCHEDULE_POINT();
     } while (!view_try_ref(view));
     return view;
 }
@@ -251,6 +253,7 @@ static struct view *replace_locked(struct views *views, struct view *view)
 {
     struct view *before = current_locked(views);
 
+    SCHEDULE_POINT();
     // Release: pairs with the acquire in views_current(). Whoever sees the view sees
     // what it holds.
     atomic_store_explicit(&views->current, view, memory_order_release);

@@ -26,8 +26,10 @@
 
 #include "base/alloc.h"
 #include "base/coding.h"
+#include "base/schedule.h"
 #include "memtable/skiplist.h"
 
+#define PREFETCH_STRIDE   64 // bytes of a cache line
 #define HEIGHT_MAX        12
 #define HEIGHT_MAX_LARGE  16
 #define LARGE_BYTES       (256u << 20) // from here towers may be higher
@@ -281,6 +283,7 @@ static void index_put(struct memtable *mem, struct skiplist_node *node, uint64_t
     }
     node->tag = tag_of(hash);
     atomic_store_explicit(&node->chain, successor, memory_order_relaxed);
+    SCHEDULE_POINT();
     atomic_store_explicit(link, node, memory_order_release);
 }
 
@@ -384,6 +387,18 @@ static lsm_status iter_show(struct memtable_iter *it)
     return LSM_OK;
 }
 
+// Has the node behind the current one brought near: in key order nodes lie anywhere, and a scan
+// would wait for each.
+static void prefetch_next(const struct memtable_iter *it)
+{
+    const struct skiplist_node *next = skiplist_next(it->node);
+
+    if (next != NULL) {
+        __builtin_prefetch(next);
+        __builtin_prefetch((const char *)next + PREFETCH_STRIDE);
+    }
+}
+
 // Goes on to the first node of the following lists while there is no node here.
 static lsm_status settle_forward(struct memtable_iter *it)
 {
@@ -460,6 +475,8 @@ static lsm_status memtable_iter_next(struct iter *base)
 
     assert(it->base.is_valid);
     it->node = skiplist_next(it->node);
+    if (LIKELY(it->node != NULL))
+        prefetch_next(it);
     return settle_forward(it);
 }
 

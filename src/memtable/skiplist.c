@@ -16,6 +16,7 @@
 #include <assert.h>
 
 #include "base/coding.h"
+#include "base/schedule.h"
 
 struct skiplist {
     struct skiplist_node *root; // before all nodes; it has a full tower and no key
@@ -244,6 +245,7 @@ static void link_bottom(struct skiplist_node *node, struct skiplist_node *before
 {
     atomic_init(&node->next[0], behind);
     atomic_init(&node->prev, before);
+    SCHEDULE_POINT();
     atomic_store_explicit(&before->next[0], node, memory_order_release);
     if (behind != NULL)
         atomic_store_explicit(&behind->prev, node, memory_order_release);

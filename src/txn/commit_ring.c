@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/coding.h"
+#include "base/schedule.h"
 
 #define SEGMENTS          32
 #define SEGMENT_BYTES_MIN 512
@@ -176,6 +177,7 @@ void commit_ring_add(struct commit_ring *ring, const struct ring_write *write)
         memcpy(to + WRITE_HEADER, write->key.data, write->key.size);
     segment->last_ts = write->ts;
     // Release: pairs with the acquire in segment_walk().
+    SCHEDULE_POINT();
     atomic_store_explicit(&segment->used, used + size, memory_order_release);
 }
 

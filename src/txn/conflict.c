@@ -27,6 +27,7 @@
 
 #include "base/alloc.h"
 #include "base/plant.h"
+#include "base/schedule.h"
 #include "txn/commit_ring.h"
 
 #define BYTES_MIN      ((size_t)64 << 10)
@@ -154,6 +155,7 @@ static void point_note(struct conflict_history *history, uint64_t hash, uint64_t
     raise_by_role(&bucket->floor, atomic_load_explicit(&bucket->ts[i], memory_order_relaxed));
     raise_by_role(&history->points_floor,
                   atomic_load_explicit(&bucket->ts[i], memory_order_relaxed));
+    SCHEDULE_POINT();
     atomic_store_explicit(&bucket->tags[i], 0, memory_order_release);
     atomic_store_explicit(&bucket->ts[i], ts, memory_order_release);
     atomic_store_explicit(&bucket->tags[i], tag, memory_order_release);

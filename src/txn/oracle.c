@@ -28,6 +28,7 @@
 #include "base/alloc.h"
 #include "base/ikey.h"
 #include "base/plant.h"
+#include "base/schedule.h"
 
 #define SLOT_FREE     UINT64_MAX // as a timestamp: TS_MAX is never published
 #define CACHE_LINE    64
@@ -144,6 +145,7 @@ void oracle_publish(struct oracle *oracle, uint64_t ts)
 {
     assert(ts <= oracle->last_ts);
     assert(ts >= atomic_load_explicit(&oracle->published, memory_order_relaxed));
+    SCHEDULE_POINT();
     // Release: pairs with the acquire in oracle_published(). Whoever reads this
     // timestamp also sees every memtable entry inserted before it.
     atomic_store_explicit(&oracle->published, ts, memory_order_release);
@@ -283,7 +285,9 @@ lsm_status oracle_register(struct oracle *oracle, const char *tag, struct snapsh
     struct snapshot_slot *slot;
     uint64_t wall;
 
+    SCHEDULE_POINT();
     TRY(slot_claim(oracle, ts, &slot));
+    SCHEDULE_POINT();
     while (atomic_load(&oracle->drop_floor) > ts && !PLANTED(SNAPSHOT_WITHOUT_FLOOR_CHECK)) {
         ts = oracle_published(oracle);
         atomic_store(&slot->ts, ts);
@@ -302,6 +306,7 @@ void oracle_unregister(struct oracle *oracle, struct snapshot_slot *slot)
         return;
     // In this order: whoever claims the slot finds no second in it.
     atomic_store(&slot->wall, 0);
+    SCHEDULE_POINT();
     atomic_store(&slot->ts, SLOT_FREE);
 }
 
@@ -320,7 +325,9 @@ struct oldest_snapshot oracle_oldest(struct oracle *oracle)
     struct oldest_snapshot oldest = {.wall = oracle_wall_seconds(oracle)};
 
     oldest.ts = oracle_published(oracle);
+    SCHEDULE_POINT();
     atomic_raise(&oracle->drop_floor, oldest.ts);
+    SCHEDULE_POINT();
     for (struct slot_chunk *chunk = oracle->chunks; chunk != NULL; chunk = chunk_next(chunk)) {
         for (size_t i = 0; i < CHUNK_SLOTS; i++) {
             const uint64_t ts = atomic_load(&chunk->slots[i].ts);

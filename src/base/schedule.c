@@ -1,0 +1,5 @@
+#include "base/schedule.h"
+
+#ifdef LSM_SCHEDULE
+void (*schedule_hook)(bool gives_way);
+#endif
