@@ -3,10 +3,8 @@
 #include "base/alloc.h"
 #include "base/file_header.h"
 #include "base/hash.h"
+#include "db/upkeep.h"
 #include "vlog/log_recovery.h"
-
-// The first segment of a new database, and the smallest of any.
-#define SEGMENT_SIZE_MIN (UINT64_C(1) << 20)
 
 void recovery_release(struct recovery *recovery)
 {
@@ -263,13 +261,14 @@ static lsm_status make_segment(struct lsm_db *db, struct recovery *recovery,
 {
     if (!recovery->is_new) {
         restart->id = log_recovery_found(recovery->log)->id_max + 1;
-        return log_recovery_restart(recovery->log, restart->id, SEGMENT_SIZE_MIN, &restart->segment,
-                                    &restart->end);
+        return log_recovery_restart(recovery->log, restart->id, upkeep_segment_size_min(db),
+                                    &restart->segment, &restart->end);
     }
     TRY(manifest_remove_unborn(db->dir)); // left by a crash while it was being made
     restart->id = 1;
     restart->end = FILE_HEADER_SIZE;
-    TRY(log_create_segment(&db->segments, restart->id, SEGMENT_SIZE_MIN, &restart->segment));
+    TRY(log_create_segment(&db->segments, restart->id, upkeep_segment_size_min(db),
+                           &restart->segment));
     return dir_sync(db->dir);
 }
 

@@ -17,10 +17,17 @@
 
 // --- segments ---
 
+uint64_t upkeep_segment_size_min(struct lsm_db *db)
+{
+    const uint64_t max = atomic_load_explicit(&db->segment_size_max, memory_order_relaxed);
+
+    return SEGMENT_SIZE_MIN < max ? SEGMENT_SIZE_MIN : max;
+}
+
 uint64_t upkeep_segment_size(struct lsm_db *db)
 {
     const uint64_t max = atomic_load_explicit(&db->segment_size_max, memory_order_relaxed);
-    uint64_t size = SEGMENT_SIZE_MIN;
+    uint64_t size = upkeep_segment_size_min(db);
     uint64_t bytes;
     EPOCH_SECTION();
     const struct view *view = views_current(&db->views);

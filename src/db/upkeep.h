@@ -10,8 +10,9 @@ void upkeep_start(struct lsm_db *db);
 // Takes the jobs out of the scheduler.
 void upkeep_stop(struct lsm_db *db);
 
-// Size that new segments of the value log are to have now.
+// Size that new segments of the value log are to have now; in a small database the first.
 uint64_t upkeep_segment_size(struct lsm_db *db);
+uint64_t upkeep_segment_size_min(struct lsm_db *db);
 
 // Makes the active memtable immutable, if it holds anything.
 lsm_status upkeep_switch_memtable(struct lsm_db *db);
