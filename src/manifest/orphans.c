@@ -299,14 +299,16 @@ lsm_status manifest_exists(struct dir *dir)
 }
 
 // Whether a file is of our kind, whatever database it was meant for.
-static bool is_unborn(struct dir *dir, const struct found_file *file)
+static lsm_status is_unborn(struct dir *dir, const struct found_file *file, bool *out)
 {
     CLEANUP(file_closep) struct file *opened = NULL;
     uint8_t bytes[FILE_HEADER_SIZE];
     size_t size;
 
-    return file_open(dir, file->name.text, FILE_READ, &opened) == LSM_OK &&
-           file_read(opened, 0, bytes, sizeof bytes, &size) == LSM_OK && may_be_ours(bytes, size);
+    TRY(file_open(dir, file->name.text, FILE_READ, &opened));
+    TRY(file_read(opened, 0, bytes, sizeof bytes, &size));
+    *out = may_be_ours(bytes, size);
+    return LSM_OK;
 }
 
 lsm_status manifest_remove_unborn(struct dir *dir)
@@ -316,9 +318,13 @@ lsm_status manifest_remove_unborn(struct dir *dir)
     TRY(dir_list(dir, gather, &found));
     for (size_t i = 0; i < found.count; i++) {
         bool has_lived;
+        bool is_left;
 
         TRY(has_content(dir, &found.items[i], &has_lived));
-        if (!has_lived && is_unborn(dir, &found.items[i]))
+        if (has_lived)
+            continue;
+        TRY(is_unborn(dir, &found.items[i], &is_left));
+        if (is_left)
             TRY(file_unlink(dir, found.items[i].name.text));
     }
     return LSM_OK;
