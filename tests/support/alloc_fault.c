@@ -14,6 +14,7 @@ struct alloc_fault {
     atomic_bool for_ever;
     atomic_bool was_hit;
     atomic_size_t live;
+    void (*seen)(bool is_failed); // set before use by several threads; may be NULL
 };
 
 static struct alloc_fault state;
@@ -34,9 +35,12 @@ static bool fails_now(struct alloc_fault *fault)
 static void *fault_resize(void *ctx, void *block, size_t size)
 {
     struct alloc_fault *fault = ctx;
+    const bool is_failed = fails_now(fault);
     void *resized;
 
-    if (fails_now(fault))
+    if (fault->seen != NULL)
+        fault->seen(is_failed);
+    if (is_failed)
         return NULL;
     resized = realloc(block, size);
     if (block == NULL && resized != NULL)
@@ -67,6 +71,11 @@ void alloc_fault_at(size_t n, bool for_ever)
     atomic_store(&state.for_ever, for_ever);
     atomic_store(&state.until, (int64_t)n - 1);
     atomic_store(&state.is_armed, n != 0);
+}
+
+void alloc_fault_watch(void (*seen)(bool is_failed))
+{
+    state.seen = seen;
 }
 
 bool alloc_fault_was_hit(void)

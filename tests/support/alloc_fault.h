@@ -16,6 +16,9 @@ bool alloc_fault_install(void);
 // block included), and with `for_ever` all after it. 0: none.
 void alloc_fault_at(size_t n, bool for_ever);
 
+// Has `seen` called at each allocation, with whether it is made to fail.
+void alloc_fault_watch(void (*seen)(bool is_failed));
+
 // Whether an allocation has failed since alloc_fault_at().
 bool alloc_fault_was_hit(void);
 
