@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/status.h"
 
@@ -147,4 +148,61 @@ void mem_free_aligned(void *block)
         return;
     memcpy(&allocated, (uint8_t *)block - sizeof allocated, sizeof allocated);
     mem_free(allocated);
+}
+
+// --- pages ---
+
+#define PAGES_BYTES_MIN ((size_t)1 << 20)
+
+// AddressSanitizer watches what comes from malloc() only.
+#ifdef __SANITIZE_ADDRESS__
+#define PAGES_ARE_USED false
+#elif defined(__has_feature)
+#define PAGES_ARE_USED !__has_feature(address_sanitizer)
+#else
+#define PAGES_ARE_USED true
+#endif
+
+static bool comes_as_pages(size_t size)
+{
+    return PAGES_ARE_USED && size >= PAGES_BYTES_MIN && size <= SIZE_MAX - MEM_ALIGNMENT_MAX &&
+           allocator_get()->resize == resize_by_libc;
+}
+
+static void *map_anywhere(size_t size)
+{
+    void *block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return block == MAP_FAILED ? NULL : block;
+}
+
+// `size` is a multiple of a huge page's. What lies around the aligned part is given back.
+static void *map_aligned(size_t size)
+{
+    uint8_t *block = map_anywhere(size + MEM_ALIGNMENT_MAX);
+    size_t before;
+
+    if (block == NULL)
+        return NULL;
+    before = -(uintptr_t)block & (MEM_ALIGNMENT_MAX - 1);
+    if (before > 0)
+        (void)munmap(block, before);
+    (void)munmap(block + before + size, MEM_ALIGNMENT_MAX - before);
+    (void)madvise(block + before, size, MADV_HUGEPAGE);
+    return block + before;
+}
+
+void *mem_map(size_t size)
+{
+    if (!comes_as_pages(size))
+        return mem_alloc_zeroed(1, size);
+    return size % MEM_ALIGNMENT_MAX == 0 ? map_aligned(size) : map_anywhere(size);
+}
+
+void mem_unmap(void *block, size_t size)
+{
+    if (block != NULL && comes_as_pages(size))
+        (void)munmap(block, size);
+    else
+        mem_free(block);
 }

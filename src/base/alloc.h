@@ -24,6 +24,13 @@ void *mem_resize_array(void *block, size_t count, size_t size);
 void *mem_alloc_aligned(size_t alignment, size_t size);
 void mem_free_aligned(void *block);
 
+// A large piece of zeroed memory, released by mem_unmap() with the same size. From
+// 1 MiB on it is pages of its own that go back to the system at once, whatever lies
+// around it in the heap; whole multiples of MEM_ALIGNMENT_MAX are aligned, and advised
+// to be huge pages. An allocator that an embedder brings is asked for these, too.
+void *mem_map(size_t size);
+void mem_unmap(void *block, size_t size);
+
 // Releasing NULL does nothing.
 void mem_free(void *block);
 

@@ -10,6 +10,7 @@
 
 struct arena_chunk {
     struct arena_chunk *older;
+    size_t size;
     uint64_t bytes[]; // uint64_t for its alignment
 };
 
@@ -26,7 +27,7 @@ void arena_release(struct arena *arena)
     while (chunk != NULL) {
         struct arena_chunk *older = chunk->older;
 
-        mem_free_aligned(chunk);
+        mem_unmap(chunk, chunk->size);
         chunk = older;
     }
     *arena = (struct arena){.chunk_size = arena->chunk_size};
@@ -35,11 +36,12 @@ void arena_release(struct arena *arena)
 // A chunk of `size` bytes with its header, which counts as used from now on.
 static struct arena_chunk *chunk_new(struct arena *arena, size_t size)
 {
-    size_t alignment = size >= MEM_ALIGNMENT_MAX ? MEM_ALIGNMENT_MAX : _Alignof(struct arena_chunk);
-    struct arena_chunk *chunk = mem_alloc_aligned(alignment, size);
+    struct arena_chunk *chunk = mem_map(size);
 
-    if (chunk != NULL)
-        atomic_fetch_add_explicit(&arena->used, size, memory_order_relaxed);
+    if (chunk == NULL)
+        return NULL;
+    chunk->size = size;
+    atomic_fetch_add_explicit(&arena->used, size, memory_order_relaxed);
     return chunk;
 }
 

@@ -20,8 +20,8 @@ struct arena {
     _Atomic size_t used;        // bytes of all chunks, readable by any thread
 };
 
-// Allocates nothing yet. Chunks of 2 MiB or more start at a multiple of 2 MiB, so
-// that the system can back them with huge pages.
+// Allocates nothing yet. Chunks come from mem_map(): large ones go back to the system
+// when they are released, and those of whole 2 MiB may be backed by huge pages.
 void arena_init(struct arena *arena, size_t chunk_size);
 void arena_release(struct arena *arena);
 

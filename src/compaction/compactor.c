@@ -205,6 +205,9 @@ static void run_flush(struct job *job)
         return;
     }
     status = flush_run(c->engine);
+    // The memtable goes now, or when the next one is flushed, if a reader sees it still: the
+    // job that frees what nobody sees may have to wait for this one's worker.
+    (void)epoch_collect(c->engine->tables->bin);
     if (status != LSM_NOT_FOUND)
         end_flush(c, status);
 }

@@ -18,8 +18,9 @@
 
 struct flush {
     struct engine *engine;
-    struct view *view;                // holds the memtables; NULL when there is nothing to do
+    struct view *view;                // holds the memtables until the edit is published
     struct logged_memtable *memtable; // the oldest immutable one
+    uint64_t entry_count;             // of the memtable
     struct log_position replay;       // start of the memtable after it
     struct edit edit;
     struct segment **segments; // of the whole log; the edit borrows from it
@@ -32,6 +33,7 @@ static lsm_status flush_init(struct flush *flush, struct engine *engine)
     if (flush->view->memtable_count < 2)
         return LSM_NOT_FOUND;
     flush->memtable = flush->view->memtables[flush->view->memtable_count - 1];
+    flush->entry_count = memtable_count(flush->memtable->mem);
     flush->replay = flush->view->memtables[flush->view->memtable_count - 2]->start;
     return LSM_OK;
 }
@@ -105,6 +107,7 @@ static lsm_status flush_publish(struct flush *flush)
     if (flush->edit.added_count != 0)
         TRY(publish_sync_names(engine));
     TRY(state_log(flush));
+    view_unref(MOVE(flush->view)); // else the memtable would outlive its place in the views
     TRY(publish_edit(engine, &flush->edit, 1));
     log_release(engine->log, flush->replay);
     return LSM_OK;
@@ -123,8 +126,8 @@ static void tell(struct flush *flush, uint64_t elapsed_ns)
                    "table=%" PRIu64 " bytes=%" PRIu64 " entries=%" PRIu64 " of=%" PRIu64
                    " replay_segment=%u replay_offset=%" PRIu64 " us=%" PRIu64,
                    meta == NULL ? 0 : meta->id, bytes, meta == NULL ? 0 : meta->entry_count,
-                   memtable_count(flush->memtable->mem), flush->replay.segment,
-                   flush->replay.offset, elapsed_ns / 1000);
+                   flush->entry_count, flush->replay.segment, flush->replay.offset,
+                   elapsed_ns / 1000);
 }
 
 lsm_status flush_run(struct engine *engine)

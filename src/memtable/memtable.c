@@ -72,10 +72,15 @@ static size_t chunk_size_for(size_t size)
     return size / 8 < CHUNK_BYTES_MAX ? size / 8 : CHUNK_BYTES_MAX;
 }
 
+static size_t index_size(const struct memtable *mem)
+{
+    return mem->buckets == NULL ? 0 : (mem->bucket_mask + 1) * sizeof *mem->buckets;
+}
+
 static void memtable_free(struct memtable *mem)
 {
     arena_release(&mem->arena);
-    mem_free(mem->buckets);
+    mem_unmap(mem->buckets, index_size(mem));
     mem_free(mem);
 }
 
@@ -99,7 +104,7 @@ lsm_status memtable_new(size_t size, struct memtable **out)
     if (size != 0) {
         const size_t count = bucket_count_for(size);
 
-        mem->buckets = mem_alloc_zeroed(count, sizeof *mem->buckets);
+        mem->buckets = mem_map(count * sizeof *mem->buckets);
         if (mem->buckets == NULL)
             return lsm_fail(LSM_NO_MEMORY, "memtable: an index of %zu buckets", count);
         mem->bucket_mask = count - 1;
@@ -351,9 +356,7 @@ bool memtable_get(const struct memtable *mem, const struct ikey *key, uint64_t h
 
 size_t memtable_used(const struct memtable *mem)
 {
-    const size_t index = mem->buckets == NULL ? 0 : (mem->bucket_mask + 1) * sizeof *mem->buckets;
-
-    return sizeof *mem + index + arena_used(&mem->arena);
+    return sizeof *mem + index_size(mem) + arena_used(&mem->arena);
 }
 
 uint64_t memtable_count(const struct memtable *mem)

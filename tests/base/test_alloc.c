@@ -67,6 +67,24 @@ Test(alloc, zeroed_memory_is_zero_with_and_without_a_hook)
     mem_free(block);
 }
 
+Test(alloc, mapped_memory_is_zeroed_and_writable)
+{
+    static const size_t sizes[] = {1, 4096, 1000000, 1 << 20, (1 << 20) + 1, 2 << 20, 6 << 20};
+
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        uint8_t *block = mem_map(sizes[i]);
+
+        cr_assert(block != NULL);
+        for (size_t at = 0; at < sizes[i]; at += 97)
+            cr_assert(zero(u8, block[at]));
+        memset(block, 0xA5, sizes[i]);
+        mem_unmap(block, sizes[i]);
+    }
+    cr_assert(mem_map(SIZE_MAX - 100) == NULL);
+    mem_unmap(NULL, 4096);
+    mem_unmap(NULL, 4 << 20);
+}
+
 Test(alloc, aligned_memory_is_aligned_and_whole)
 {
     for (size_t alignment = 1; alignment <= MEM_ALIGNMENT_MAX; alignment *= 2) {
