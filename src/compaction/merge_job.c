@@ -137,7 +137,7 @@ static bool should_cut(struct merge *merge, const struct entry *e)
     // Tables of level 0 cover timestamps: cut in two by key, they would overlap.
     if (c->output_level == 0)
         return false;
-    return size >= merge->table_size ||
+    return size >= merge->table_size || table_output_is_heavy(&merge->output) ||
            (merge->grandparent != before && size >= merge->table_size / 8 * 7) ||
            merge->overlapped_bytes > GRANDPARENT_TABLES * merge->table_size;
 }

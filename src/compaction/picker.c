@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "compaction/table_output.h"
+#include "sstable/references.h"
 
 #define LEVEL_LAST (LEVEL_COUNT - 1)
 
@@ -372,6 +373,35 @@ void compaction_free(struct compaction *c)
 //
 // Each returns LSM_OK with a plan, or LSM_NOT_FOUND.
 
+// Bytes that a table's entries take while a table is made of them: see
+// table_builder_memory().
+static uint64_t entry_memory(const struct table_meta *meta)
+{
+    uint64_t pointers = 0;
+
+    for (size_t i = 0; i < meta->reference_count; i++)
+        pointers += meta->references[i].count;
+    return meta->entry_count * sizeof(uint64_t) + pointers * sizeof(struct reference);
+}
+
+// The newest tables of level 0, up to one that is busy, that can be made one in some more
+// memory than usual: a table of level 0 is never cut.
+static struct span newest_of_level0(const struct picker_input *input, const struct level *level)
+{
+    const uint64_t memory_max = table_memory_max(input->options) * 5 / 2;
+    struct span span = {.first = 0};
+    uint64_t memory = 0;
+
+    while (span.count < level->count &&
+           !span_is_busy(input, level, (struct span){.first = span.count, .count = 1})) {
+        memory += entry_memory(table_meta(level->tables[span.count]));
+        if (memory > memory_max)
+            break;
+        span.count++;
+    }
+    return span;
+}
+
 // The tables that arrived since the merge that keeps level 0 busy began become one, so
 // that reads meanwhile probe fewer.
 static lsm_status plan_intra_level0(const struct picker_input *input, double score,
@@ -379,11 +409,10 @@ static lsm_status plan_intra_level0(const struct picker_input *input, double sco
 {
     const struct level *level = level_of(input, 0);
     uint64_t trigger = atomic_load_explicit(&input->options->level0_trigger, memory_order_relaxed);
-    struct plan plan = {.reason = COMPACTION_INTRA_LEVEL0, .score = score};
+    struct plan plan = {.reason = COMPACTION_INTRA_LEVEL0,
+                        .score = score,
+                        .inputs[0] = newest_of_level0(input, level)};
 
-    while (plan.inputs[0].count < level->count &&
-           !span_is_busy(input, level, (struct span){.first = plan.inputs[0].count, .count = 1}))
-        plan.inputs[0].count++;
     if (level->count < trigger + INTRA_LEVEL0_EXTRA || plan.inputs[0].count < 2 ||
         plan.inputs[0].count < trigger)
         return LSM_NOT_FOUND;

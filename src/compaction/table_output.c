@@ -7,6 +7,9 @@
 #define FILTER_BITS_PER_LEVEL 2.0  // more for each level above the last,
 #define FILTER_BITS_MAX       20.0 // up to this many
 
+#define MEMORY_SHARE 8 // of a table's size, for what grows with its entries
+#define MEMORY_MIN   (UINT64_C(1) << 20)
+
 #define LEVEL_LAST             (LEVEL_COUNT - 1)
 #define LEVEL_COMPRESSED_FIRST 2 // above it tables live too briefly to pay for it
 
@@ -78,6 +81,20 @@ lsm_status table_output_add(struct table_output *output, const struct entry *ent
 uint64_t table_output_size(const struct table_output *output)
 {
     return output->builder == NULL ? 0 : table_builder_size(output->builder);
+}
+
+uint64_t table_memory_max(const struct engine_options *options)
+{
+    uint64_t share =
+        atomic_load_explicit(&options->table_size, memory_order_relaxed) / MEMORY_SHARE;
+
+    return share > MEMORY_MIN ? share : MEMORY_MIN;
+}
+
+bool table_output_is_heavy(const struct table_output *output)
+{
+    return output->builder != NULL &&
+           table_builder_memory(output->builder) > table_memory_max(output->engine->options);
 }
 
 lsm_status table_output_cut(struct table_output *output)

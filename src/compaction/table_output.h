@@ -9,6 +9,9 @@
 // filter bits towards the last level, where the bytes are.
 struct table_options table_options_of_level(const struct engine_options *options, unsigned level);
 
+// How much memory may grow with the entries of a table of usual size while it is built.
+uint64_t table_memory_max(const struct engine_options *options);
+
 struct table_output {
     struct engine *engine;
     struct edit *edit; // receives each finished table
@@ -28,6 +31,10 @@ lsm_status table_output_add(struct table_output *output, const struct entry *ent
 
 // Bytes of the table being built, about; 0 between tables.
 uint64_t table_output_size(const struct table_output *output);
+
+// Whether the table being built takes so much memory that another should be started,
+// whatever its size: entries may be tiny, or compress well.
+bool table_output_is_heavy(const struct table_output *output);
 
 // Finishes the table being built, if there is one: written and synced, its name not.
 lsm_status table_output_cut(struct table_output *output);

@@ -39,6 +39,9 @@ lsm_status block_builder_add(struct block_builder *builder, const struct entry *
 size_t block_builder_size(const struct block_builder *builder);
 size_t block_builder_size_with(const struct block_builder *builder, const struct entry *entry);
 
+// Bytes of memory in use for the entries.
+size_t block_builder_memory(const struct block_builder *builder);
+
 static inline size_t block_builder_count(const struct block_builder *builder)
 {
     return builder->shape.count;

@@ -22,7 +22,7 @@ void filter_builder_release(struct filter_builder *b)
 lsm_status filter_builder_add(struct filter_builder *b, uint64_t hash)
 {
     if (b->count == b->capacity) {
-        size_t capacity = b->capacity == 0 ? 1024 : b->capacity * 2;
+        size_t capacity = b->capacity == 0 ? 1024 : b->capacity + b->capacity / 4;
         uint64_t *grown = mem_resize_array(b->hashes, capacity, sizeof *grown);
 
         if (grown == NULL)

@@ -18,7 +18,7 @@ void references_release(struct references *r)
 lsm_status references_add(struct references *r, const struct value_pointer *pointer)
 {
     if (r->count == r->capacity) {
-        size_t capacity = r->capacity == 0 ? 256 : r->capacity * 2;
+        size_t capacity = r->capacity == 0 ? 256 : r->capacity + r->capacity / 4;
         struct reference *grown = mem_resize_array(r->items, capacity, sizeof *grown);
 
         if (grown == NULL)

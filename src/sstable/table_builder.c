@@ -299,6 +299,12 @@ uint64_t table_builder_count(const struct table_builder *b)
     return b->meta.entry_count;
 }
 
+size_t table_builder_memory(const struct table_builder *b)
+{
+    return b->filter.count * sizeof *b->filter.hashes +
+           b->references.count * sizeof *b->references.items + block_builder_memory(&b->index);
+}
+
 static lsm_status write_filter(struct table_builder *b, struct footer *footer)
 {
     struct block_place place;

@@ -49,6 +49,7 @@ struct sketch {
     uint64_t expiry;
     uint32_t keyspace; // 0: 1
     uint64_t value_bytes;
+    uint64_t entries; // 0: 100
 };
 
 static void add(struct sketch s)
@@ -62,7 +63,7 @@ static void add(struct sketch s)
         .largest = {keyspace, slice_of(s.largest), next_ts},
         .smallest_head = slice_head(slice_of(s.smallest)),
         .largest_head = slice_head(slice_of(s.largest)),
-        .entry_count = 100,
+        .entry_count = s.entries == 0 ? 100 : s.entries,
         .tombstone_count = s.tombstones,
         .ts_min = next_ts,
         .ts_max = next_ts + 1,
@@ -293,6 +294,21 @@ TEST(level_0_is_merged_within_itself_while_it_is_busy)
     in = input();
     in.level0_is_busy = true;
     assert_pick(pick_with(&in), "nothing");
+}
+
+// A table of level 0 is never cut, and making one takes memory by the entry.
+TEST(level_0_is_not_merged_into_a_table_of_too_many_entries)
+{
+    struct picker_input in;
+
+    add((struct sketch){.level = 0, .id = 1, .smallest = "a", .largest = "m"});
+    for (uint64_t id = 2; id <= 10; id++)
+        add((struct sketch){
+            .level = 0, .id = id, .smallest = "a", .largest = "m", .entries = 60000});
+    occupy(1);
+    in = input();
+    in.level0_is_busy = true;
+    assert_pick(pick_with(&in), "intra_level0 0>0: 10 9 8 7 6");
 }
 
 TEST(values_that_upper_levels_may_shadow_ask_for_a_merge)
