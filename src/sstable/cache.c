@@ -24,7 +24,8 @@
 #define BUCKETS_MIN      64
 #define STRIPES          16
 #define ROUNDS_PER_SWEEP 2
-#define ALLOCATION_SHARE 32 // bytes: a block's share of buckets and of the allocator
+#define ALLOCATION_SHARE 32            // bytes: a block's share of buckets and of the allocator
+#define RETIRED_MAX      (1024 * 1024) // bytes that may wait to be freed by somebody else
 
 static_assert(offsetof(struct block, bytes) % 8 == 0, "block bytes start at a multiple of 8");
 
@@ -60,6 +61,7 @@ struct cache {
 
     _Atomic size_t budget;   // relaxed; shards read it when they trim
     _Atomic int64_t charged; // likewise
+    _Atomic size_t retired;  // relaxed; bytes, since somebody collected last
     _Atomic uint64_t next_file;
 
     struct stripe stripes[STRIPES];
@@ -182,7 +184,7 @@ lsm_status cache_new(size_t budget, struct epoch_bin *bin, struct cache **out)
     cache->shard_count = shard_count_for(budget);
     atomic_init(&cache->budget, budget);
     atomic_init(&cache->next_file, 1);
-    residency_init(&cache->residency, cache, bin);
+    residency_init(&cache->residency, cache);
     decompressor_pool_init(&cache->decompressors);
     for (size_t i = 0; i < cache->shard_count; i++) {
         lsm_status status = shard_init(&cache->shards[i]);
@@ -293,6 +295,27 @@ struct block *cache_lookup(struct cache *cache, uint64_t file, uint64_t offset)
     return block;
 }
 
+static void add_relaxed(_Atomic size_t *value, size_t change)
+{
+    (void)atomic_fetch_add_explicit(value, change, memory_order_relaxed);
+}
+
+void cache_retire(struct cache *cache, struct epoch_node *node,
+                  void (*release)(struct epoch_node *node), size_t size)
+{
+    epoch_retire(cache->bin, node, release);
+    add_relaxed(&cache->retired, size);
+}
+
+// What has been evicted waits for a job to free it. Without this, readers that miss all the
+// time would be ahead of the job by any amount.
+static void collect_when_much(struct cache *cache)
+{
+    if (atomic_load_explicit(&cache->retired, memory_order_relaxed) > RETIRED_MAX &&
+        atomic_exchange_explicit(&cache->retired, 0, memory_order_relaxed) > RETIRED_MAX)
+        (void)epoch_collect(cache->bin);
+}
+
 // Bytes of blocks that a shard may hold.
 static size_t shard_budget(const struct cache *cache)
 {
@@ -300,11 +323,6 @@ static size_t shard_budget(const struct cache *cache)
     size_t charged = cache_charged(cache);
 
     return budget > charged ? (budget - charged) / cache->shard_count : 0;
-}
-
-static void add_relaxed(_Atomic size_t *value, size_t change)
-{
-    (void)atomic_fetch_add_explicit(value, change, memory_order_relaxed);
 }
 
 // Takes the blocks of one chain that were not used since the hand passed, until
@@ -328,7 +346,7 @@ static void sweep_chain_locked(struct cache *cache, struct shard *shard,
         shard->count--;
         (void)atomic_fetch_add_explicit(&shard->evictions, 1, memory_order_relaxed);
         *over -= charge < *over ? charge : *over;
-        epoch_retire(cache->bin, &block->node, block_release);
+        cache_retire(cache, &block->node, block_release, charge);
     }
 }
 
@@ -413,7 +431,8 @@ struct block *cache_insert(struct cache *cache, struct block *block, uint64_t fi
     kept = shard_insert_locked(cache, shard, hash, block);
     mutex_unlock(&shard->mu);
     if (kept != block)
-        epoch_retire(cache->bin, &block->node, block_release);
+        cache_retire(cache, &block->node, block_release, block_charge(block));
+    collect_when_much(cache);
     return kept == NULL ? block : kept;
 }
 

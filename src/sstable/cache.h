@@ -66,6 +66,11 @@ struct block *cache_insert(struct cache *cache, struct block *block, uint64_t fi
 // filter blocks of open tables); `bytes` may be negative.
 void cache_charge(struct cache *cache, int64_t bytes);
 
+// Retires what was charged, or a block: `size` bytes that are freed when no reader is
+// left who sees them.
+void cache_retire(struct cache *cache, struct epoch_node *node,
+                  void (*release)(struct epoch_node *node), size_t size);
+
 void cache_set_budget(struct cache *cache, size_t budget);
 size_t cache_budget(const struct cache *cache);
 size_t cache_used(const struct cache *cache);    // blocks and charges

@@ -4,10 +4,9 @@
 
 #include "sstable/cache.h"
 
-void residency_init(struct residency *residency, struct cache *cache, struct epoch_bin *bin)
+void residency_init(struct residency *residency, struct cache *cache)
 {
     residency->cache = cache;
-    residency->bin = bin;
     residency->hand = NULL;
     residency->count = 0;
     mutex_init(&residency->mu, LOCK_TABLES);
@@ -52,7 +51,7 @@ static void evict_locked(struct residency *residency, struct resident *resident)
     // what it points to until they end.
     atomic_store_explicit(resident->slot, NULL, memory_order_relaxed);
     cache_charge(residency->cache, -(int64_t)resident->size);
-    epoch_retire(residency->bin, &resident->node, resident->release);
+    cache_retire(residency->cache, &resident->node, resident->release, resident->size);
 }
 
 static bool is_over_limit(const struct residency *residency)

@@ -30,15 +30,14 @@ struct resident {
 };
 
 struct residency {
-    struct cache *cache;   // immutable
-    struct epoch_bin *bin; // immutable
+    struct cache *cache; // immutable
 
     struct mutex mu;       // rank LOCK_TABLES; guards the ring, and writes to all slots
     struct resident *hand; // NULL: the ring is empty
     size_t count;
 };
 
-void residency_init(struct residency *residency, struct cache *cache, struct epoch_bin *bin);
+void residency_init(struct residency *residency, struct cache *cache);
 // Every slot has been emptied.
 void residency_release(struct residency *residency);
 
