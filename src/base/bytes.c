@@ -7,20 +7,6 @@
 
 #define BUF_CAPACITY_MIN 64 // of a first allocation
 
-uint64_t slice_head(lsm_slice key)
-{
-    uint64_t head = 0;
-
-    if (LIKELY(key.size >= sizeof head))
-        memcpy(&head, key.data, sizeof head);
-    else if (key.size != 0)
-        memcpy(&head, key.data, key.size);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    head = __builtin_bswap64(head);
-#endif
-    return head;
-}
-
 lsm_status slice_prefix_successor(lsm_slice prefix, lsm_buf *successor)
 {
     const uint8_t *bytes = prefix.data;
@@ -75,15 +61,6 @@ lsm_status buf_append(lsm_buf *buf, const void *data, size_t size)
     TRY(buf_make_room(buf, size, &at));
     memcpy(at, data, size);
     buf->size += size;
-    return LSM_OK;
-}
-
-lsm_status buf_assign(lsm_buf *buf, lsm_slice bytes)
-{
-    TRY(buf_reserve(buf, bytes.size));
-    if (bytes.size != 0)
-        memcpy(buf->data, bytes.data, bytes.size);
-    buf->size = bytes.size;
     return LSM_OK;
 }
 

@@ -30,11 +30,41 @@ static inline lsm_slice slice_from(lsm_slice slice, size_t offset)
     return slice_make((const uint8_t *)slice.data + offset, slice.size - offset);
 }
 
+// Eight bytes as a number whose most significant byte is the first.
+static inline uint64_t bytes_word(const void *bytes)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+// memcmp() for `size` above 0. Most keys have 8 to 16 bytes: two words, which may overlap,
+// spare them the call.
+static inline int bytes_compare(const void *a, const void *b, size_t size)
+{
+    uint64_t x;
+    uint64_t y;
+
+    if (size < sizeof x || size > 2 * sizeof x)
+        return memcmp(a, b, size);
+    x = bytes_word(a);
+    y = bytes_word(b);
+    if (x == y) {
+        x = bytes_word((const uint8_t *)a + size - sizeof x);
+        y = bytes_word((const uint8_t *)b + size - sizeof y);
+    }
+    return (x > y) - (x < y);
+}
+
 // Orders by memcmp, then by length: less than, equal to or greater than 0.
 static inline int slice_compare(lsm_slice a, lsm_slice b)
 {
     size_t common = a.size < b.size ? a.size : b.size;
-    int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
+    int order = common == 0 ? 0 : bytes_compare(a.data, b.data, common);
 
     if (order != 0)
         return order;
@@ -43,7 +73,7 @@ static inline int slice_compare(lsm_slice a, lsm_slice b)
 
 static inline bool slice_equal(lsm_slice a, lsm_slice b)
 {
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+    return a.size == b.size && (a.size == 0 || bytes_compare(a.data, b.data, a.size) == 0);
 }
 
 static inline bool slice_has_prefix(lsm_slice slice, lsm_slice prefix)
@@ -54,7 +84,16 @@ static inline bool slice_has_prefix(lsm_slice slice, lsm_slice prefix)
 
 // The first eight bytes of a key as a big-endian number, short keys padded with
 // zeroes: heads order as keys do, except that equal heads decide nothing.
-uint64_t slice_head(lsm_slice key);
+static inline uint64_t slice_head(lsm_slice key)
+{
+    uint8_t padded[sizeof(uint64_t)] = {0};
+
+    if (LIKELY(key.size >= sizeof padded))
+        return bytes_word(key.data);
+    if (key.size != 0)
+        memcpy(padded, key.data, key.size);
+    return bytes_word(padded);
+}
 
 // Writes the smallest key that is greater than every key with prefix `prefix`
 // into `successor`. Returns LSM_NOT_FOUND (with no words) when there is none,
@@ -66,13 +105,22 @@ lsm_status slice_prefix_successor(lsm_slice prefix, lsm_buf *successor);
 // bytes given must not lie in the buffer itself.
 lsm_status buf_reserve(lsm_buf *buf, size_t capacity);
 lsm_status buf_append(lsm_buf *buf, const void *data, size_t size);
-lsm_status buf_assign(lsm_buf *buf, lsm_slice bytes);
 lsm_status buf_append_u8(lsm_buf *buf, uint8_t value);
 lsm_status buf_append_u32(lsm_buf *buf, uint32_t value);
 lsm_status buf_append_u64(lsm_buf *buf, uint64_t value);
 lsm_status buf_append_varint(lsm_buf *buf, uint64_t value);
 // A varint length and the bytes: what read_prefixed() reads.
 lsm_status buf_append_prefixed(lsm_buf *buf, lsm_slice bytes);
+
+static inline lsm_status buf_assign(lsm_buf *buf, lsm_slice bytes)
+{
+    if (UNLIKELY(bytes.size > buf->capacity))
+        TRY(buf_reserve(buf, bytes.size));
+    if (bytes.size != 0)
+        memcpy(buf->data, bytes.data, bytes.size);
+    buf->size = bytes.size;
+    return LSM_OK;
+}
 
 static inline void buf_clear(lsm_buf *buf)
 {

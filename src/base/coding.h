@@ -166,9 +166,15 @@ uint64_t read_varint64_slow(struct reader *r);
 
 static inline uint64_t read_varint64(struct reader *r)
 {
+    struct reader copy; // keeps `r` itself in registers
+    uint64_t value;
+
     if (LIKELY(!r->is_bad && r->at < r->end && *r->at < 0x80))
         return *r->at++;
-    return read_varint64_slow(r);
+    copy = *r;
+    value = read_varint64_slow(&copy);
+    *r = copy;
+    return value;
 }
 
 // A varint above 2^32 - 1 makes the reader bad.

@@ -14,13 +14,6 @@
 // Forward moves onto separated values after which a scan is seen.
 #define SCAN_SEEN_AFTER 2
 
-enum cursor_state {
-    CURSOR_UNPOSITIONED,
-    CURSOR_ON_ENTRY,
-    CURSOR_AT_END,
-    CURSOR_FAILED,
-};
-
 // The stretch of keys that a serializable transaction has seen since the last positioning.
 struct seen_range {
     bool is_active;
@@ -37,9 +30,10 @@ struct lsm_iter {
     struct lsm_txn *txn; // NULL outside transactions
     struct view *view;   // a reference
     struct keyspace *keyspace;
-    struct visible_iter *visible;
-    struct window *window; // NULL until a scan is seen
-    enum cursor_state state;
+    struct visible_iter visible;
+    struct window *window;     // NULL until a scan is seen
+    const struct entry *entry; // the current one, of `visible` or `window`; NULL: on none
+    struct tally moves;
 
     lsm_buf lower;
     lsm_buf upper;
@@ -59,7 +53,7 @@ struct lsm_iter {
 
 static void iter_free(lsm_iter *it)
 {
-    visible_iter_close(it->visible);
+    visible_iter_release(&it->visible);
     window_free(it->window);
     if (it->view != NULL)
         view_unref(it->view);
@@ -160,8 +154,8 @@ static lsm_status open_iter(struct lsm_db *db, struct lsm_txn *txn, const lsm_ke
                                      .wall = time.wall,
                                      .since_ts = options->since_ts,
                                      .all_versions = options->all_versions};
-    TRY(visible_iter_new(merged, &visibility, db->stats, &it->visible));
-    merged = NULL; // the visible iterator has it now
+    visible_iter_init(&it->visible, MOVE(merged), &visibility, db->stats);
+    it->moves = (struct tally){.stats = db->stats, .counter = COUNTER_ITERATOR_MOVES};
 
     it->txn = txn;
     if (txn != NULL)
@@ -280,14 +274,10 @@ static void seen_raise(lsm_iter *it, lsm_slice to, bool excludes_it)
 // its end.
 static void seen_extend(lsm_iter *it, int direction)
 {
-    const bool is_at_end = it->state == CURSOR_AT_END;
-
-    if (!notes_ranges(it) || !it->seen.is_active || it->state == CURSOR_FAILED)
-        return;
     if (direction < 0)
-        seen_lower(it, is_at_end ? slice_of_buf(&it->lower) : lsm_iter_key(it));
-    else if (!is_at_end)
-        seen_raise(it, lsm_iter_key(it), false);
+        seen_lower(it, it->entry == NULL ? slice_of_buf(&it->lower) : it->entry->key);
+    else if (it->entry != NULL)
+        seen_raise(it, it->entry->key, false);
     else if (it->has_upper)
         seen_raise(it, slice_of_buf(&it->upper), true);
     else
@@ -304,6 +294,7 @@ void lsm_iter_close(lsm_iter *it)
     if (txn != NULL && !txn->is_freed)
         seen_flush(it);
     children_remove(&it->db->children, &it->child);
+    tally_flush(&it->moves);
     iter_free(it);
     if (txn != NULL)
         txn_drop_iter(txn);
@@ -320,12 +311,6 @@ static lsm_status check_iter(const lsm_iter *it, const char *function)
     return db_check(it->db, function);
 }
 
-static const struct entry *current(const lsm_iter *it)
-{
-    return window_is_active(it->window) ? window_entry(it->window)
-                                        : visible_iter_entry(it->visible);
-}
-
 static bool is_in_bounds(const lsm_iter *it, lsm_slice key, int direction)
 {
     if (direction > 0)
@@ -336,19 +321,19 @@ static bool is_in_bounds(const lsm_iter *it, lsm_slice key, int direction)
 // Settles where a move in `direction` has led.
 static lsm_status arrive(lsm_iter *it, lsm_status status, int direction)
 {
+    const struct entry *entry;
+
     it->has_value = false;
-    if (status != LSM_OK) {
-        it->state = CURSOR_FAILED;
+    it->entry = NULL;
+    if (UNLIKELY(status != LSM_OK))
         return status;
-    }
-    if ((window_is_active(it->window) || visible_iter_is_valid(it->visible)) &&
-        is_in_bounds(it, current(it)->key, direction))
-        it->state = CURSOR_ON_ENTRY;
-    else
-        it->state = CURSOR_AT_END;
-    seen_extend(it, direction);
-    stats_add(it->db->stats, COUNTER_ITERATOR_MOVES, 1);
-    return it->state == CURSOR_ON_ENTRY ? LSM_OK : lsm_fail(LSM_NOT_FOUND, "end of the iteration");
+    tally_add_one(&it->moves);
+    entry = window_is_active(it->window) ? window_entry(it->window) : it->visible.entry;
+    if (LIKELY(entry != NULL && is_in_bounds(it, entry->key, direction)))
+        it->entry = entry;
+    if (UNLIKELY(it->seen.is_active))
+        seen_extend(it, direction);
+    return LIKELY(it->entry != NULL) ? LSM_OK : lsm_fail(LSM_NOT_FOUND, "end of the iteration");
 }
 
 static void leave_window(lsm_iter *it)
@@ -367,7 +352,7 @@ static lsm_status seek_backward(lsm_iter *it, const lsm_slice *before)
         before = &upper;
     leave_window(it);
     seen_start_before(it, before);
-    return arrive(it, visible_iter_seek_before(it->visible, before), -1);
+    return arrive(it, visible_iter_seek_before(&it->visible, before), -1);
 }
 
 // Goes to the first entry at or after `key` inside the bounds.
@@ -379,7 +364,7 @@ static lsm_status seek_forward(lsm_iter *it, lsm_slice key)
         key = lower;
     leave_window(it);
     seen_start_at(it, key);
-    return arrive(it, visible_iter_seek(it->visible, key), 1);
+    return arrive(it, visible_iter_seek(&it->visible, key), 1);
 }
 
 lsm_status lsm_iter_first(lsm_iter *it)
@@ -428,7 +413,7 @@ lsm_status lsm_iter_seek_for_prev(lsm_iter *it, lsm_slice key)
 static lsm_status check_on_entry(const lsm_iter *it, const char *function)
 {
     TRY(check_iter(it, function));
-    if (it->state != CURSOR_ON_ENTRY)
+    if (UNLIKELY(it->entry == NULL))
         return lsm_fail(LSM_INVALID, "%s: the iterator is not on an entry: position it first",
                         function);
     return LSM_OK;
@@ -437,12 +422,11 @@ static lsm_status check_on_entry(const lsm_iter *it, const char *function)
 // Once a scan over separated values is seen, reads a window of them ahead.
 static lsm_status maybe_fill_window(lsm_iter *it)
 {
+    const struct entry *entry = it->visible.entry;
     const lsm_slice upper = slice_of_buf(&it->upper);
 
-    if (it->keys_only || it->all_versions || it->prefetch < 2 ||
-        !visible_iter_is_valid(it->visible) ||
-        visible_iter_entry(it->visible)->kind != ENTRY_POINTER ||
-        !is_in_bounds(it, visible_iter_entry(it->visible)->key, 1)) {
+    if (entry == NULL || entry->kind != ENTRY_POINTER || it->keys_only || it->all_versions ||
+        it->prefetch < 2 || !is_in_bounds(it, entry->key, 1)) {
         it->scan_moves = 0;
         return LSM_OK;
     }
@@ -450,7 +434,7 @@ static lsm_status maybe_fill_window(lsm_iter *it)
         return LSM_OK;
     if (it->window == NULL)
         TRY(window_new(it->prefetch, &it->window));
-    return window_fill(it->window, it->db, it->view, it->visible, it->has_upper ? &upper : NULL);
+    return window_fill(it->window, it->db, it->view, &it->visible, it->has_upper ? &upper : NULL);
 }
 
 lsm_status lsm_iter_next(lsm_iter *it)
@@ -462,7 +446,7 @@ lsm_status lsm_iter_next(lsm_iter *it)
         if (window_advance(it->window))
             return arrive(it, LSM_OK, 1);
     } else {
-        status = visible_iter_next(it->visible);
+        status = visible_iter_next(&it->visible);
     }
     if (status == LSM_OK)
         status = maybe_fill_window(it);
@@ -476,11 +460,11 @@ lsm_status lsm_iter_prev(lsm_iter *it)
     TRY(check_on_entry(it, "lsm_iter_prev"));
     if (window_is_active(it->window)) {
         // The merge stands behind the window: look for what lies before its current key.
-        const lsm_slice key = window_entry(it->window)->key;
+        const lsm_slice key = it->entry->key;
 
-        status = visible_iter_seek_before(it->visible, &key);
+        status = visible_iter_seek_before(&it->visible, &key);
     } else {
-        status = visible_iter_prev(it->visible);
+        status = visible_iter_prev(&it->visible);
     }
     leave_window(it);
     return arrive(it, status, -1);
@@ -490,21 +474,23 @@ lsm_status lsm_iter_prev(lsm_iter *it)
 
 static bool is_on_entry(const lsm_iter *it)
 {
-    return it != NULL && it->state == CURSOR_ON_ENTRY;
+    return LIKELY(it != NULL && it->entry != NULL);
 }
 
 lsm_slice lsm_iter_key(const lsm_iter *it)
 {
-    return is_on_entry(it) ? current(it)->key : slice_make("", 0);
+    return is_on_entry(it) ? it->entry->key : slice_make("", 0);
 }
 
-// Reads the separated value of the current entry, once.
-static lsm_status read_separated(lsm_iter *it, lsm_slice *value)
+// The value of the current entry, which is separated: from the window, or read once.
+static lsm_status separated_value(lsm_iter *it, lsm_slice *value)
 {
+    if (window_is_active(it->window))
+        return window_value(it->window, value);
     if (!it->has_value) {
         EPOCH_SECTION();
 
-        TRY(read_value(it->db, it->view, current(it), -1, &it->value));
+        TRY(read_value(it->db, it->view, it->entry, -1, &it->value));
         it->has_value = true;
     }
     *value = slice_of_buf(&it->value);
@@ -514,39 +500,37 @@ static lsm_status read_separated(lsm_iter *it, lsm_slice *value)
 lsm_status lsm_iter_value(lsm_iter *it, lsm_slice *value)
 {
     TRY(check_on_entry(it, "lsm_iter_value"));
-    if (value == NULL)
+    if (UNLIKELY(value == NULL))
         return lsm_fail(LSM_INVALID, "lsm_iter_value: value is NULL");
-    if (it->keys_only)
+    if (UNLIKELY(it->keys_only))
         return lsm_fail(LSM_INVALID, "lsm_iter_value: the iterator reads keys only");
-    if (window_is_active(it->window))
-        return window_value(it->window, value);
-    if (current(it)->kind == ENTRY_POINTER)
-        return read_separated(it, value);
-    *value = current(it)->value;
+    if (it->entry->kind == ENTRY_POINTER)
+        return separated_value(it, value);
+    *value = it->entry->value;
     return LSM_OK;
 }
 
 uint64_t lsm_iter_ts(const lsm_iter *it)
 {
-    return is_on_entry(it) ? current(it)->ts : 0;
+    return is_on_entry(it) ? it->entry->ts : 0;
 }
 
 uint64_t lsm_iter_expiry(const lsm_iter *it)
 {
-    return is_on_entry(it) ? current(it)->expiry : 0;
+    return is_on_entry(it) ? it->entry->expiry : 0;
 }
 
 uint8_t lsm_iter_user_byte(const lsm_iter *it)
 {
-    return is_on_entry(it) ? current(it)->user_byte : 0;
+    return is_on_entry(it) ? it->entry->user_byte : 0;
 }
 
 bool lsm_iter_is_deleted(const lsm_iter *it)
 {
-    return is_on_entry(it) && current(it)->kind == ENTRY_DELETE;
+    return is_on_entry(it) && it->entry->kind == ENTRY_DELETE;
 }
 
 uint64_t lsm_iter_value_size(const lsm_iter *it)
 {
-    return is_on_entry(it) ? read_value_size(current(it)) : 0;
+    return is_on_entry(it) ? read_value_size(it->entry) : 0;
 }

@@ -33,17 +33,21 @@ const char *lsm_version(void)
 // The database whose callback the thread is running, or NULL.
 static _Thread_local const struct lsm_db *callback_db;
 
+_Atomic unsigned db_callback_count;
+
 void db_enter_callback(const struct lsm_db *db)
 {
     callback_db = db;
+    atomic_fetch_add_explicit(&db_callback_count, 1, memory_order_relaxed);
 }
 
 void db_leave_callback(void)
 {
     callback_db = NULL;
+    atomic_fetch_sub_explicit(&db_callback_count, 1, memory_order_relaxed);
 }
 
-lsm_status db_check(const struct lsm_db *db, const char *function)
+lsm_status db_check_closely(const struct lsm_db *db, const char *function)
 {
     if (UNLIKELY(db == NULL))
         return lsm_fail(LSM_INVALID, "%s: the database is NULL", function);

@@ -84,9 +84,23 @@ struct lsm_keyspace {
     struct keyspace *keyspace;
 };
 
+// Threads that are running a callback of some database; relaxed, since a thread always sees
+// its own change.
+extern _Atomic unsigned db_callback_count;
+
+// What db_check() does when something may be wrong.
+lsm_status db_check_closely(const struct lsm_db *db, const char *function);
+
 // Whether `db` may be used by this thread in this process; what every public function
 // asks first. `function` is for the words.
-lsm_status db_check(const struct lsm_db *db, const char *function);
+static inline lsm_status db_check(const struct lsm_db *db, const char *function)
+{
+    if (LIKELY(db != NULL && db->fork_generation == fork_generation() &&
+               atomic_load_explicit(&db_callback_count, memory_order_relaxed) == 0))
+        return LSM_OK;
+    return db_check_closely(db, function);
+}
+
 // The same, for functions that write.
 lsm_status db_check_writable(const struct lsm_db *db, const char *function);
 

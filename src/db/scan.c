@@ -21,8 +21,8 @@ static lsm_status open_parts(struct view *view, const struct write_set *writes,
         ++*count;
     }
     for (size_t i = 0; i < view->memtable_count; i++) {
-        if (memtable_is_empty(view->memtables[i]->mem) && i > 0)
-            continue; // an immutable one stays empty
+        if (memtable_is_empty(view->memtables[i]->mem))
+            continue; // what comes later is too new for the reader
         TRY(memtable_iter_new(view->memtables[i]->mem, &iters[*count]));
         ++*count;
     }

@@ -7,7 +7,7 @@
 #define LSM_DB_STATS_H
 
 #include "base/histogram.h"
-#include "lsmkv.h"
+#include "base/status.h"
 
 enum counter {
     COUNTER_GETS,
@@ -59,6 +59,28 @@ static inline void stats_add(struct stats *stats, enum counter counter, uint64_t
 {
     atomic_fetch_add_explicit(&stats->stripes[stats_stripe_index()].counters[counter], value,
                               memory_order_relaxed);
+}
+
+// Counts of one thread at a time, which reach the shared counter every TALLY_MAX, and when
+// the owner flushes: for what is counted too often for an atomic addition each.
+#define TALLY_MAX 1024
+
+struct tally {
+    struct stats *stats;
+    enum counter counter;
+    unsigned count; // not yet shared
+};
+
+static inline void tally_flush(struct tally *tally)
+{
+    stats_add(tally->stats, tally->counter, tally->count);
+    tally->count = 0;
+}
+
+static inline void tally_add_one(struct tally *tally)
+{
+    if (UNLIKELY(++tally->count == TALLY_MAX))
+        tally_flush(tally);
 }
 
 uint64_t stats_read(const struct stats *stats, enum counter counter);

@@ -1,56 +1,26 @@
 #include "db/visible.h"
 
-#include "base/alloc.h"
-
 // After so many entries passed one by one, seeking past the rest is cheaper.
 #define STEPS_BEFORE_SEEK 8
 
-// Forward, the merge stands on the current entry, and `entry` borrows from it. Backward, the
-// merge stands before all versions of the current key, and `entry` borrows from `key` and
-// `value`. With all versions, the merge stands on the current entry in both directions.
-struct visible_iter {
-    struct iter *merged;
-    struct visibility visibility;
-    struct stats *stats;
-    bool is_valid;
-    bool is_backward;
-    struct entry entry;
-    lsm_buf key;   // the key whose versions are being passed, or that is current backward
-    lsm_buf value; // of the current entry, backward
-};
-
-lsm_status visible_iter_new(struct iter *merged, const struct visibility *visibility,
-                            struct stats *stats, struct visible_iter **out)
+void visible_iter_init(struct visible_iter *vi, struct iter *merged,
+                       const struct visibility *visibility, struct stats *stats)
 {
-    struct visible_iter *vi = mem_alloc_zeroed(1, sizeof *vi);
-
-    if (vi == NULL)
-        return lsm_fail(LSM_NO_MEMORY, "iterator: %zu bytes", sizeof *vi);
-    vi->merged = merged;
-    vi->visibility = *visibility;
-    vi->stats = stats;
-    *out = vi;
-    return LSM_OK;
+    *vi = (struct visible_iter){
+        .merged = merged,
+        .visibility = *visibility,
+        .skipped = {.stats = stats, .counter = COUNTER_VERSIONS_SKIPPED},
+    };
 }
 
-void visible_iter_close(struct visible_iter *vi)
+void visible_iter_release(struct visible_iter *vi)
 {
-    if (vi == NULL)
-        return;
+    if (vi->merged == NULL)
+        return; // zeroed
+    tally_flush(&vi->skipped);
     iter_close(vi->merged);
     lsm_buf_free(&vi->key);
     lsm_buf_free(&vi->value);
-    mem_free(vi);
-}
-
-bool visible_iter_is_valid(const struct visible_iter *vi)
-{
-    return vi->is_valid;
-}
-
-const struct entry *visible_iter_entry(const struct visible_iter *vi)
-{
-    return &vi->entry;
 }
 
 // --- what is seen ---
@@ -75,7 +45,15 @@ static bool is_shown(const struct visible_iter *vi, const struct entry *e)
 // Whether the merge stands on a version of the key in `vi->key`.
 static bool is_on_key(const struct visible_iter *vi)
 {
-    return is_in_keyspace(vi) && slice_equal(vi->merged->entry.key, slice_of_buf(&vi->key));
+    return is_in_keyspace(vi) && vi->merged->entry.head == vi->key_head &&
+           slice_equal(vi->merged->entry.key, slice_of_buf(&vi->key));
+}
+
+// Makes the key of the merge's entry the one in `vi->key`.
+static lsm_status take_key(struct visible_iter *vi)
+{
+    vi->key_head = vi->merged->entry.head;
+    return buf_assign(&vi->key, vi->merged->entry.key);
 }
 
 static struct ikey place(const struct visible_iter *vi, lsm_slice key, uint64_t ts)
@@ -95,7 +73,7 @@ static lsm_status pass_key(struct visible_iter *vi)
         if (steps == STEPS_BEFORE_SEEK)
             return iter_seek(vi->merged, &behind);
         TRY(iter_next(vi->merged));
-        stats_add(vi->stats, COUNTER_VERSIONS_SKIPPED, 1);
+        tally_add_one(&vi->skipped);
     }
     return LSM_OK;
 }
@@ -105,7 +83,7 @@ static lsm_status pass_too_new(struct visible_iter *vi)
 {
     for (int steps = 0; is_in_keyspace(vi) && !is_in_time(vi, &vi->merged->entry); steps++) {
         if (steps == STEPS_BEFORE_SEEK) {
-            TRY(buf_assign(&vi->key, vi->merged->entry.key));
+            TRY(take_key(vi));
             const struct ikey in_time = place(vi, slice_of_buf(&vi->key), vi->visibility.ts);
 
             TRY(iter_seek(vi->merged, &in_time));
@@ -113,7 +91,7 @@ static lsm_status pass_too_new(struct visible_iter *vi)
             continue;
         }
         TRY(iter_next(vi->merged));
-        stats_add(vi->stats, COUNTER_VERSIONS_SKIPPED, 1);
+        tally_add_one(&vi->skipped);
     }
     return LSM_OK;
 }
@@ -126,11 +104,10 @@ static lsm_status find_forward(struct visible_iter *vi)
         if (!is_in_keyspace(vi))
             return LSM_OK;
         if (is_shown(vi, &vi->merged->entry)) {
-            vi->entry = vi->merged->entry;
-            vi->is_valid = true;
+            vi->entry = &vi->merged->entry;
             return LSM_OK;
         }
-        TRY(buf_assign(&vi->key, vi->merged->entry.key));
+        TRY(take_key(vi));
         TRY(pass_key(vi));
     }
 }
@@ -141,9 +118,9 @@ static lsm_status find_forward(struct visible_iter *vi)
 static lsm_status keep_candidate(struct visible_iter *vi)
 {
     TRY(buf_assign(&vi->value, vi->merged->entry.value));
-    vi->entry = vi->merged->entry;
-    vi->entry.key = slice_of_buf(&vi->key);
-    vi->entry.value = slice_of_buf(&vi->value);
+    vi->kept = vi->merged->entry;
+    vi->kept.key = slice_of_buf(&vi->key);
+    vi->kept.value = slice_of_buf(&vi->value);
     return LSM_OK;
 }
 
@@ -165,7 +142,7 @@ static lsm_status collect_versions(struct visible_iter *vi, bool *is_found)
             continue;
         }
         TRY(iter_prev(vi->merged));
-        stats_add(vi->stats, COUNTER_VERSIONS_SKIPPED, 1);
+        tally_add_one(&vi->skipped);
     }
     return LSM_OK;
 }
@@ -176,10 +153,10 @@ static lsm_status find_backward(struct visible_iter *vi)
     while (is_in_keyspace(vi)) {
         bool is_found;
 
-        TRY(buf_assign(&vi->key, vi->merged->entry.key));
+        TRY(take_key(vi));
         TRY(collect_versions(vi, &is_found));
-        if (is_found && is_shown(vi, &vi->entry)) {
-            vi->is_valid = true;
+        if (is_found && is_shown(vi, &vi->kept)) {
+            vi->entry = &vi->kept;
             return LSM_OK;
         }
     }
@@ -197,10 +174,8 @@ static lsm_status find_version(struct visible_iter *vi, lsm_status (*move)(struc
 {
     while (is_in_keyspace(vi) && !is_version_shown(vi, &vi->merged->entry))
         TRY(move(vi->merged));
-    if (is_in_keyspace(vi)) {
-        vi->entry = vi->merged->entry;
-        vi->is_valid = true;
-    }
+    if (is_in_keyspace(vi))
+        vi->entry = &vi->merged->entry;
     return LSM_OK;
 }
 
@@ -210,7 +185,7 @@ lsm_status visible_iter_seek(struct visible_iter *vi, lsm_slice key)
 {
     const struct ikey target = place(vi, key, TS_MAX);
 
-    vi->is_valid = false;
+    vi->entry = NULL;
     vi->is_backward = false;
     TRY(iter_seek(vi->merged, &target));
     return vi->visibility.all_versions ? find_version(vi, iter_next) : find_forward(vi);
@@ -233,7 +208,7 @@ lsm_status visible_iter_seek_before(struct visible_iter *vi, const lsm_slice *ke
     const struct ikey end = {
         .keyspace = vi->visibility.keyspace + 1, .key = slice_make("", 0), .ts = TS_MAX};
 
-    vi->is_valid = false;
+    vi->entry = NULL;
     vi->is_backward = true;
     if (key == NULL)
         TRY(iter_seek_for_prev(vi->merged, &end));
@@ -244,7 +219,7 @@ lsm_status visible_iter_seek_before(struct visible_iter *vi, const lsm_slice *ke
 
 lsm_status visible_iter_next(struct visible_iter *vi)
 {
-    vi->is_valid = false;
+    vi->entry = NULL;
     if (vi->visibility.all_versions) {
         TRY(iter_next(vi->merged));
         return find_version(vi, iter_next);
@@ -256,7 +231,7 @@ lsm_status visible_iter_next(struct visible_iter *vi)
         TRY(iter_seek(vi->merged, &behind));
         return find_forward(vi);
     }
-    TRY(buf_assign(&vi->key, vi->merged->entry.key));
+    TRY(take_key(vi));
     TRY(iter_next(vi->merged));
     TRY(pass_key(vi));
     return find_forward(vi);
@@ -264,14 +239,14 @@ lsm_status visible_iter_next(struct visible_iter *vi)
 
 lsm_status visible_iter_prev(struct visible_iter *vi)
 {
-    vi->is_valid = false;
+    vi->entry = NULL;
     if (vi->visibility.all_versions) {
         TRY(iter_prev(vi->merged));
         return find_version(vi, iter_prev);
     }
     if (!vi->is_backward) {
         vi->is_backward = true;
-        TRY(buf_assign(&vi->key, vi->merged->entry.key));
+        TRY(take_key(vi));
         TRY(seek_merge_before(vi, slice_of_buf(&vi->key)));
     }
     return find_backward(vi);

@@ -6,13 +6,6 @@
 #include "base/iter.h"
 #include "db/stats.h"
 
-// A cursor over the newest version of each key that a reader sees; or over all versions.
-//
-// It is driven like the public iterator, on a merge of all stores: forward it skips what is
-// too new and what is hidden, backward it collects the versions of a key, which come oldest
-// first, and keeps the newest one visible.
-struct visible_iter;
-
 struct visibility {
     uint32_t keyspace;
     uint64_t ts;       // entries above are not seen, but a transaction's own (TS_MAX) are
@@ -21,10 +14,33 @@ struct visibility {
     bool all_versions; // deletions, too
 };
 
-// Takes over `merged` on success.
-lsm_status visible_iter_new(struct iter *merged, const struct visibility *visibility,
-                            struct stats *stats, struct visible_iter **out);
-void visible_iter_close(struct visible_iter *vi);
+// A cursor over the newest version of each key that a reader sees; or over all versions.
+//
+// It is driven like the public iterator, on a merge of all stores: forward it skips what is
+// too new and what is hidden, backward it collects the versions of a key, which come oldest
+// first, and keeps the newest one visible.
+//
+// Forward, the merge stands on the current entry. Backward, it stands before all versions of
+// the current key. With all versions, it stands on the current entry in both directions.
+struct visible_iter {
+    // The current entry, or NULL; borrowed until the next move.
+    const struct entry *entry;
+
+    // Its own.
+    struct iter *merged;
+    struct visibility visibility;
+    bool is_backward;
+    lsm_buf key;       // the key whose versions are being passed, or that is current backward
+    uint64_t key_head; // of `key`
+    lsm_buf value;     // of the current entry, backward
+    struct entry kept; // the current entry, backward: borrows from `key` and `value`
+    struct tally skipped;
+};
+
+// Takes over `merged`.
+void visible_iter_init(struct visible_iter *vi, struct iter *merged,
+                       const struct visibility *visibility, struct stats *stats);
+void visible_iter_release(struct visible_iter *vi);
 
 // Each sets whether there is an entry; a failure leaves none. Keys are user keys.
 lsm_status visible_iter_seek(struct visible_iter *vi, lsm_slice key); // the first at or after
@@ -32,8 +48,5 @@ lsm_status visible_iter_seek(struct visible_iter *vi, lsm_slice key); // the fir
 lsm_status visible_iter_seek_before(struct visible_iter *vi, const lsm_slice *key);
 lsm_status visible_iter_next(struct visible_iter *vi);
 lsm_status visible_iter_prev(struct visible_iter *vi);
-bool visible_iter_is_valid(const struct visible_iter *vi);
-// Borrowed until the next move.
-const struct entry *visible_iter_entry(const struct visible_iter *vi);
 
 #endif

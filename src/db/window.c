@@ -97,8 +97,8 @@ lsm_status window_fill(struct window *window, struct lsm_db *db, const struct vi
     uint64_t bytes = 0;
 
     window_clear(window);
-    while (window->count < window->capacity && visible_iter_is_valid(vi)) {
-        const struct entry *entry = visible_iter_entry(vi);
+    while (window->count < window->capacity && vi->entry != NULL) {
+        const struct entry *entry = vi->entry;
         struct item *item = &window->items[window->count];
 
         if (entry->kind != ENTRY_POINTER ||
@@ -128,9 +128,9 @@ void window_clear(struct window *window)
     window->at = 0;
 }
 
-bool window_is_active(const struct window *window)
+bool window_holds_entries(const struct window *window)
 {
-    return window != NULL && window->count > 0;
+    return window->count > 0;
 }
 
 const struct entry *window_entry(const struct window *window)

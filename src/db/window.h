@@ -23,7 +23,11 @@ lsm_status window_fill(struct window *window, struct lsm_db *db, const struct vi
 // Goes to the next entry; false when the window is used up, which empties it.
 bool window_advance(struct window *window);
 void window_clear(struct window *window);
-bool window_is_active(const struct window *window);
+bool window_holds_entries(const struct window *window);
+static inline bool window_is_active(const struct window *window)
+{
+    return window != NULL && window_holds_entries(window);
+}
 
 // Of the current entry; borrowed until the window moves.
 const struct entry *window_entry(const struct window *window);

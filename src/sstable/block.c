@@ -4,8 +4,6 @@
 
 #include "sstable/layout.h"
 
-#define HEAD_SIZE 8
-
 struct block_view block_view_of(const void *bytes)
 {
     const uint8_t *at = bytes;
@@ -18,67 +16,16 @@ struct block_view block_view_of(const void *bytes)
     v.is_wide = at[17] == sizeof(uint32_t);
     v.ts_mask = v.ts_size == 0 ? 0 : UINT64_MAX >> (64 - 8 * v.ts_size);
     v.heads = at + BLOCK_HEADER_SIZE;
-    v.offsets = v.heads + (size_t)v.count * HEAD_SIZE;
+    v.offsets = v.heads + (size_t)v.count * BLOCK_HEAD_SIZE;
     v.prefix = v.offsets + ((size_t)v.count + 1) * at[17];
     v.entries = v.prefix + v.prefix_size;
     return v;
 }
 
-static inline uint64_t head_at(const struct block_view *view, uint32_t i)
-{
-    return get_u64(view->heads + (size_t)i * HEAD_SIZE);
-}
-
-static inline uint32_t offset_at(const struct block_view *view, uint32_t i)
-{
-    return view->is_wide ? get_u32(view->offsets + (size_t)i * sizeof(uint32_t))
-                         : get_u16(view->offsets + (size_t)i * sizeof(uint16_t));
-}
-
-// Decodes entry `i` from its bytes up to `end`. What is read stays within them and
-// BLOCK_SLACK, and `tail` and `value` are slices of them only if it returns true.
-static inline bool entry_decode(const struct block_view *view, uint32_t i, const uint8_t *at,
-                                const uint8_t *end, struct block_entry *out)
-{
-    struct reader r = {.at = at, .end = end, .is_bad = false};
-    uint64_t suffix_size = read_varint64(&r);
-    uint8_t flags = read_u8(&r);
-    size_t tail_size = suffix_size > HEAD_SIZE ? (size_t)suffix_size - HEAD_SIZE : 0;
-
-    // A whole word, of which only w bytes belong to the timestamp.
-    out->ts = view->ts_base + (get_u64(r.at) & view->ts_mask);
-    (void)read_bytes(&r, view->ts_size);
-    out->user_byte = 0;
-    out->expiry = 0;
-    if (UNLIKELY(flags & (BLOCK_HAS_USER_BYTE | BLOCK_HAS_EXPIRY))) {
-        if (flags & BLOCK_HAS_USER_BYTE)
-            out->user_byte = read_u8(&r);
-        if (flags & BLOCK_HAS_EXPIRY)
-            out->expiry = read_varint64(&r);
-    }
-    out->head = head_at(view, i);
-    out->suffix_size = (uint32_t)suffix_size;
-    out->kind = flags & BLOCK_KIND_MASK;
-    out->tail = read_bytes(&r, tail_size);
-    out->value = slice_make(r.at, reader_left(&r));
-    return reader_ok(&r) && suffix_size <= UINT32_MAX && (flags & ~BLOCK_FLAGS_MASK) == 0;
-}
-
-void block_entry_at(const struct block_view *view, uint32_t i, struct block_entry *out)
-{
-    bool is_good;
-
-    assert(i < view->count);
-    is_good = entry_decode(view, i, view->entries + offset_at(view, i),
-                           view->entries + offset_at(view, i + 1), out);
-    assert(is_good); // by block_check()
-    (void)is_good;
-}
-
 // The eight bytes of the full key of `target` from `from` on, as a head.
 static uint64_t target_head(const struct ikey *target, size_t from)
 {
-    uint8_t start[BLOCK_KEYSPACE_SIZE + HEAD_SIZE] = {0};
+    uint8_t start[BLOCK_KEYSPACE_SIZE + BLOCK_HEAD_SIZE] = {0};
     uint64_t head = slice_head(target->key);
 
     if (from == BLOCK_KEYSPACE_SIZE + target->key.size)
@@ -86,9 +33,9 @@ static uint64_t target_head(const struct ikey *target, size_t from)
     if (from >= BLOCK_KEYSPACE_SIZE)
         return slice_head(slice_from(target->key, from - BLOCK_KEYSPACE_SIZE));
     block_put_keyspace(start, target->keyspace);
-    for (size_t i = 0; i < HEAD_SIZE; i++)
+    for (size_t i = 0; i < BLOCK_HEAD_SIZE; i++)
         start[BLOCK_KEYSPACE_SIZE + i] = (uint8_t)(head >> (56 - 8 * i));
-    return slice_head(slice_make(start + from, HEAD_SIZE));
+    return slice_head(slice_make(start + from, BLOCK_HEAD_SIZE));
 }
 
 // Compares the start of the full key of `target` with the prefix of the block.
@@ -123,8 +70,8 @@ static struct suffix target_suffix(const struct block_view *view, const struct i
     struct suffix s = {.ts = target->ts, .tail = slice_make("", 0)};
 
     s.size = BLOCK_KEYSPACE_SIZE + target->key.size - view->prefix_size;
-    if (s.size > HEAD_SIZE)
-        s.tail = slice_from(target->key, target->key.size - (s.size - HEAD_SIZE));
+    if (s.size > BLOCK_HEAD_SIZE)
+        s.tail = slice_from(target->key, target->key.size - (s.size - BLOCK_HEAD_SIZE));
     return s;
 }
 
@@ -153,10 +100,10 @@ static uint32_t lower_bound_head(const struct block_view *view, uint64_t head)
         uint32_t half = left / 2;
 
         // A conditional move, not a branch: its outcome is a coin toss.
-        base += head_at(view, base + half - 1) < head ? half : 0;
+        base += block_head_at(view, base + half - 1) < head ? half : 0;
         left -= half;
     }
-    return base + (left == 1 && head_at(view, base) < head);
+    return base + (left == 1 && block_head_at(view, base) < head);
 }
 
 static int compare_entry(const struct block_view *view, uint32_t i, const struct suffix *target)
@@ -182,7 +129,8 @@ uint32_t block_lower_bound(const struct block_view *view, const struct ikey *tar
     suffix = target_suffix(view, target);
     head = target_head(target, view->prefix_size);
     low = lower_bound_head(view, head);
-    if (low == view->count || head_at(view, low) != head || compare_entry(view, low, &suffix) >= 0)
+    if (low == view->count || block_head_at(view, low) != head ||
+        compare_entry(view, low, &suffix) >= 0)
         return low;
     // Many keys, or versions of one, share this head: search among them.
     high = head == UINT64_MAX ? view->count : lower_bound_head(view, head + 1);
@@ -248,8 +196,8 @@ static lsm_status check_frame(lsm_slice bytes)
         if (at[i] != 0)
             return fail_malformed("reserved bytes are not zero");
     }
-    size =
-        BLOCK_HEADER_SIZE + (uint64_t)get_u32(at) * (HEAD_SIZE + at[17]) + at[17] + get_u32(at + 4);
+    size = BLOCK_HEADER_SIZE + (uint64_t)get_u32(at) * (BLOCK_HEAD_SIZE + at[17]) + at[17] +
+           get_u32(at + 4);
     if (get_u32(at) == 0 || get_u32(at + 4) > BLOCK_KEYSPACE_SIZE + LAYOUT_KEY_SIZE_MAX ||
         size > bytes.size)
         return fail_malformed("more entries than bytes");
@@ -259,10 +207,10 @@ static lsm_status check_frame(lsm_slice bytes)
 // Each entry starts where the one before ends, and the last ends with the block.
 static bool offsets_are_good(const struct block_view *view, size_t entries_size)
 {
-    if (offset_at(view, 0) != 0 || offset_at(view, view->count) != entries_size)
+    if (block_offset_at(view, 0) != 0 || block_offset_at(view, view->count) != entries_size)
         return false;
     for (uint32_t i = 0; i < view->count; i++) {
-        if (offset_at(view, i) >= offset_at(view, i + 1))
+        if (block_offset_at(view, i) >= block_offset_at(view, i + 1))
             return false;
     }
     return true;
@@ -275,7 +223,7 @@ static bool entry_is_good(const struct block_view *view, const struct block_entr
 
     if (key_size <= BLOCK_KEYSPACE_SIZE || key_size > BLOCK_KEYSPACE_SIZE + LAYOUT_KEY_SIZE_MAX)
         return false;
-    if (e->suffix_size < HEAD_SIZE &&
+    if (e->suffix_size < BLOCK_HEAD_SIZE &&
         (e->suffix_size == 0 ? e->head : e->head << 8 * e->suffix_size) != 0)
         return false;
     if (e->value.size > LAYOUT_VALUE_SIZE_MAX || e->ts < view->ts_base)
@@ -301,8 +249,8 @@ lsm_status block_check(lsm_slice bytes, enum block_kind kind)
         struct block_entry e;
         struct suffix suffix;
 
-        if (!entry_decode(&view, i, view.entries + offset_at(&view, i),
-                          view.entries + offset_at(&view, i + 1), &e) ||
+        if (!block_entry_decode(&view, i, view.entries + block_offset_at(&view, i),
+                                view.entries + block_offset_at(&view, i + 1), &e) ||
             !entry_is_good(&view, &e, kind))
             return fail_malformed("an entry");
         suffix = (struct suffix){.tail = e.tail, .size = e.suffix_size, .ts = e.ts};

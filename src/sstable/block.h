@@ -40,10 +40,13 @@
 #ifndef LSM_SSTABLE_BLOCK_H
 #define LSM_SSTABLE_BLOCK_H
 
+#include <assert.h>
+
 #include "base/coding.h"
 #include "base/ikey.h"
 
 #define BLOCK_HEADER_SIZE   24
+#define BLOCK_HEAD_SIZE     8
 #define BLOCK_KEYSPACE_SIZE 4 // of a full key
 
 #define BLOCK_KIND_MASK     0x07
@@ -89,8 +92,59 @@ struct block_view block_view_of(const void *bytes);
 // Index of the first entry at or after `target`; the count if there is none.
 uint32_t block_lower_bound(const struct block_view *view, const struct ikey *target);
 
+static inline uint64_t block_head_at(const struct block_view *view, uint32_t i)
+{
+    return get_u64(view->heads + (size_t)i * BLOCK_HEAD_SIZE);
+}
+
+static inline uint32_t block_offset_at(const struct block_view *view, uint32_t i)
+{
+    return view->is_wide ? get_u32(view->offsets + (size_t)i * sizeof(uint32_t))
+                         : get_u16(view->offsets + (size_t)i * sizeof(uint16_t));
+}
+
+// Decodes entry `i` from its bytes up to `end`. What is read stays within them and
+// BLOCK_SLACK, and `tail` and `value` are slices of them only if it returns true.
+static inline bool block_entry_decode(const struct block_view *view, uint32_t i, const uint8_t *at,
+                                      const uint8_t *end, struct block_entry *out)
+{
+    struct reader r = {.at = at, .end = end, .is_bad = false};
+    uint64_t suffix_size = read_varint64(&r);
+    uint8_t flags = read_u8(&r);
+    size_t tail_size = suffix_size > BLOCK_HEAD_SIZE ? (size_t)suffix_size - BLOCK_HEAD_SIZE : 0;
+
+    // A whole word, of which only w bytes belong to the timestamp.
+    out->ts = view->ts_base + (get_u64(r.at) & view->ts_mask);
+    (void)read_bytes(&r, view->ts_size);
+    out->user_byte = 0;
+    out->expiry = 0;
+    if (UNLIKELY(flags & (BLOCK_HAS_USER_BYTE | BLOCK_HAS_EXPIRY))) {
+        if (flags & BLOCK_HAS_USER_BYTE)
+            out->user_byte = read_u8(&r);
+        if (flags & BLOCK_HAS_EXPIRY)
+            out->expiry = read_varint64(&r);
+    }
+    out->head = block_head_at(view, i);
+    out->suffix_size = (uint32_t)suffix_size;
+    out->kind = flags & BLOCK_KIND_MASK;
+    out->tail = read_bytes(&r, tail_size);
+    out->value = slice_make(r.at, reader_left(&r));
+    return reader_ok(&r) && suffix_size <= UINT32_MAX && (flags & ~BLOCK_FLAGS_MASK) == 0;
+}
+
 // Decodes entry `i`, which is below the count.
-void block_entry_at(const struct block_view *view, uint32_t i, struct block_entry *out);
+static inline void block_entry_at(const struct block_view *view, uint32_t i,
+                                  struct block_entry *out)
+{
+    bool is_good;
+
+    assert(i < view->count);
+    is_good = block_entry_decode(view, i, view->entries + block_offset_at(view, i),
+                                 view->entries + block_offset_at(view, i + 1), out);
+    assert(is_good);
+    if (!is_good)
+        __builtin_unreachable(); // block_check() has seen to it
+}
 
 // Whether entry `e` of the block is a version of `key`.
 bool block_entry_has_key(const struct block_view *view, const struct block_entry *e,

@@ -6,8 +6,6 @@
 #include "base/coding.h"
 #include "sstable/block.h"
 
-#define HEAD_SIZE 8
-
 struct block_builder_entry {
     size_t key_at; // of the full key in `bytes`; the value lies behind it
     uint32_t key_size;
@@ -90,7 +88,7 @@ static struct block_shape shape_with(const struct block_builder *b, const struct
     s.ts_max = s.count == 0 || entry->ts > s.ts_max ? entry->ts : s.ts_max;
     suffix_size = key_size - s.prefix_size;
     s.overhead += varint_size(key_size) + 1;
-    s.overhead += suffix_size < HEAD_SIZE ? HEAD_SIZE - suffix_size : 0;
+    s.overhead += suffix_size < BLOCK_HEAD_SIZE ? BLOCK_HEAD_SIZE - suffix_size : 0;
     s.overhead += entry->user_byte != 0;
     s.overhead += entry->expiry != 0 ? varint_size(entry->expiry) : 0;
     s.payload_bytes += key_size + entry->value.size;
@@ -203,8 +201,8 @@ static uint8_t *put_entry(const struct block_builder *b, const struct block_buil
         *at++ = e->user_byte;
     if (e->expiry != 0)
         at = put_varint(at, e->expiry);
-    if (suffix.size > HEAD_SIZE)
-        at = put_slice(at, slice_from(suffix, HEAD_SIZE));
+    if (suffix.size > BLOCK_HEAD_SIZE)
+        at = put_slice(at, slice_from(suffix, BLOCK_HEAD_SIZE));
     return put_slice(at, slice_make(key + e->key_size, e->value_size));
 }
 
@@ -222,7 +220,7 @@ static void put_block(const struct block_builder *b, lsm_buf *out)
     const uint8_t width = offset_size(s);
     uint8_t *start = out->data;
     uint8_t *heads = start + BLOCK_HEADER_SIZE;
-    uint8_t *offsets = heads + s->count * HEAD_SIZE;
+    uint8_t *offsets = heads + s->count * BLOCK_HEAD_SIZE;
     uint8_t *prefix = offsets + (s->count + 1) * width;
     uint8_t *entries = prefix + s->prefix_size;
     uint8_t *at = entries;
@@ -235,7 +233,7 @@ static void put_block(const struct block_builder *b, lsm_buf *out)
     start[17] = width;
     memcpy(prefix, b->bytes.data, s->prefix_size);
     for (size_t i = 0; i < s->count; i++) {
-        put_u64(heads + i * HEAD_SIZE, slice_head(suffix_of(b, &b->entries[i])));
+        put_u64(heads + i * BLOCK_HEAD_SIZE, slice_head(suffix_of(b, &b->entries[i])));
         put_offset(offsets, i, width, (size_t)(at - entries));
         at = put_entry(b, &b->entries[i], at);
     }
