@@ -136,7 +136,7 @@ static void step(bool gives_way)
         if (change_at[i] == step_count)
             fall_behind(self);
     }
-    if (gives_way)
+    if (gives_way || (options.wander != 0 && random_one_in(&dice, options.wander)))
         fall_behind(self);
     if (options.early_deadline != 0 && random_one_in(&dice, options.early_deadline)) {
         struct actor *late = earliest_deadline();

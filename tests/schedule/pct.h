@@ -21,6 +21,8 @@ struct pct_options {
     uint64_t seed;
     unsigned changes; // of priority during the run: d - 1
     uint64_t steps;   // expected, k: the changes are spread over so many
+    // One step in so many is a change as well, which makes a random walk of it; 0: none.
+    unsigned wander;
     // One waiting thread in so many steps finds its deadline passed early; 0: none.
     unsigned early_deadline;
 };

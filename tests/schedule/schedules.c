@@ -275,7 +275,8 @@ static void run_round(struct random *random)
     const struct pct_options options = {
         .seed = random_next(&r.random),
         .changes = (unsigned)random_below(&r.random, 5),
-        .steps = 1000 + random_below(&r.random, 20000),
+        .steps = 2500, // as a round has them
+        .wander = random_one_in(&r.random, 2) ? 2 + (unsigned)random_below(&r.random, 40) : 0,
         .early_deadline = random_one_in(&r.random, 2) ? 500 : 0,
     };
 
