@@ -10,7 +10,7 @@
 set -eu
 
 build_packages="gcc make cmake pkg-config libc6-dev libzstd-dev libxxhash-dev libcjson-dev"
-check_packages="$build_packages clang libclang-rt-14-dev libcriterion-dev g++"
+check_packages="$build_packages clang libclang-rt-14-dev libcriterion-dev g++ e2fsprogs xfsprogs btrfs-progs"
 coverage_packages="$check_packages gcovr"
 
 case "${1:-check}" in

@@ -173,6 +173,8 @@ int main(int argc, char **argv)
         run_round(&lineage, dir);
     if (campaign.violations == 0)
         workdir_remove(dir);
+    else
+        workdir_keep(dir);
     printf("kill_loop: %" PRIu64 " kills (%" PRIu64 " while opening, %" PRIu64
            " about closing), %" PRIu64 " commits checked, %" PRIu64 " verified whole\n",
            lineage.kills, lineage.kills_opening, lineage.kills_closing, lineage.commits,

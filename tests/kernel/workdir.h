@@ -3,20 +3,17 @@
 #ifndef LSM_TESTS_KERNEL_WORKDIR_H
 #define LSM_TESTS_KERNEL_WORKDIR_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #define PATH_MAX_HERE 512
 
-// Makes a new directory for `program`: in memory, below /dev/shm, where that can be written to,
-// else below TMPDIR or /tmp. Its name tells the program and the process. Exits when there is no
-// place for it.
+// Makes a new directory for `program`: in memory, below /dev/shm, where there is room, else below
+// TMPDIR or /tmp. Removes those that killed runs of the program have left there. Exits when there
+// is no place for it.
 void workdir_make(const char *program, char path[PATH_MAX_HERE]);
 
 // Removes the directory and all that is in it, without leaving its file system.
 void workdir_remove(const char *path);
 
-// The name of the directory that process `pid` makes begins so; false when `name` is none.
-bool workdir_owner(const char *path, long *pid);
+// Has later runs leave the directory alone: it shows what went wrong.
+void workdir_keep(const char *path);
 
 #endif

@@ -1,0 +1,59 @@
+// device.h -- a disk that remembers every write and every flush.
+//
+// The disk is one file that a process of ours serves through the kernel's FUSE protocol; a loop
+// device over it carries a file system. What the loop device writes is logged, in the order in
+// which it is answered, and so is every flush. An image of the disk as a power cut may leave it
+// is then: all writes up to some flush, and any part of those behind it, up to the next.
+
+#ifndef LSM_TESTS_KERNEL_DEVICE_H
+#define LSM_TESTS_KERNEL_DEVICE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "support/random.h"
+
+#define SECTOR_SIZE 512u
+
+struct device_record {
+    uint64_t offset;
+    uint64_t data; // where in the log's data its bytes are
+    uint32_t size; // 0: a flush
+};
+
+// In memory that the server and its parent share.
+struct device_log {
+    _Atomic uint64_t count; // records; what is behind it is not complete
+    uint64_t data_size;
+    _Atomic bool is_full; // records are missing
+    struct device_record *records;
+    uint8_t *data;
+};
+
+struct device {
+    struct device_log *log;
+    pid_t server;
+};
+
+// Serves the file `image` at `path`, an empty file over which it is mounted, in a process of its
+// own. `position` is set to the number of records before each answer. False with errno.
+bool device_start(struct device *device, const char *image, const char *path,
+                  _Atomic uint64_t *position);
+
+// Unmounts and ends the server. The log stays until device_free().
+void device_stop(struct device *device, const char *path);
+void device_free(struct device *device);
+
+// The index of the first flush at or behind record `from`; the number of records if none.
+uint64_t device_next_flush(const struct device_log *log, uint64_t from);
+
+// Applies records `from` to `to` - 1 to the file `fd`. Exits when that fails.
+void device_apply(const struct device_log *log, int fd, uint64_t from, uint64_t to);
+
+// Applies a random part of those: whole writes, or single sectors of them.
+void device_apply_some(const struct device_log *log, int fd, uint64_t from, uint64_t to,
+                       struct random *random);
+
+#endif

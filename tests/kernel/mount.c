@@ -1,0 +1,113 @@
+#include "kernel/mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#define TRIES 200
+
+static _Noreturn void skip(const char *why)
+{
+    printf("SKIPPED: %s: %s\n", why, strerror(errno));
+    exit(EXIT_SKIPPED);
+}
+
+void mounts_begin(bool needs_devices)
+{
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        skip("file systems cannot be mounted");
+    if (needs_devices && access("/dev/fuse", R_OK | W_OK) != 0)
+        skip("/dev/fuse");
+    if (needs_devices && access("/dev/loop-control", R_OK | W_OK) != 0)
+        skip("/dev/loop-control");
+}
+
+bool has_command(const char *command)
+{
+    return run_command("command -v %s", command);
+}
+
+bool run_command(const char *format, ...)
+{
+    char command[1024];
+    va_list args;
+    int length;
+
+    va_start(args, format);
+    length = vsnprintf(command, sizeof command - 32, format, args);
+    va_end(args);
+    (void)snprintf(command + length, sizeof command - (size_t)length, " >/dev/null 2>&1");
+    return system(command) == 0;
+}
+
+// A loop device over `image`; its path, and the descriptor that holds it, or -1. It goes away
+// when the last descriptor and mount have gone.
+static int loop_attach(const char *image, char path[64])
+{
+    struct loop_config config = {.info.lo_flags = LO_FLAGS_AUTOCLEAR};
+    const int backing = open(image, O_RDWR | O_CLOEXEC);
+    const int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    int loop = -1;
+
+    config.fd = (uint32_t)backing;
+    // Another process may take the free device before us.
+    for (int i = 0; i < TRIES && loop < 0 && backing >= 0 && control >= 0; i++) {
+        const int number = ioctl(control, LOOP_CTL_GET_FREE);
+
+        (void)snprintf(path, 64, "/dev/loop%d", number);
+        loop = open(path, O_RDWR | O_CLOEXEC);
+        if (loop >= 0 && ioctl(loop, LOOP_CONFIGURE, &config) != 0) {
+            (void)close(loop);
+            loop = -1;
+            (void)usleep(1000);
+        }
+    }
+    if (backing >= 0)
+        (void)close(backing);
+    if (control >= 0)
+        (void)close(control);
+    return loop;
+}
+
+bool mount_image(const char *image, const char *dir, const char *type, const char *options)
+{
+    char path[64];
+    const int loop = loop_attach(image, path);
+    int result;
+
+    if (loop < 0)
+        return false;
+    result = mount(path, dir, type, MS_NOATIME, options);
+    (void)close(loop);
+    return result == 0;
+}
+
+bool mount_memory(const char *dir, const char *options)
+{
+    return mount("lsmkv-kernel", dir, "tmpfs", 0, options) == 0;
+}
+
+bool remount_memory(const char *dir, const char *options)
+{
+    return mount("lsmkv-kernel", dir, "tmpfs", MS_REMOUNT, options) == 0;
+}
+
+bool unmount(const char *dir)
+{
+    for (int i = 0; i < TRIES; i++) {
+        if (umount(dir) == 0)
+            return true;
+        if (errno != EBUSY)
+            return false;
+        (void)usleep(5000); // a thread of the kernel may still hold it
+    }
+    return false;
+}

@@ -1,0 +1,35 @@
+// mount.h -- file systems on loop devices, in a mount namespace of our own.
+//
+// Nothing mounted here is seen by other processes, and all of it goes away with the last
+// process of the program, however that ends; so do the loop devices.
+
+#ifndef LSM_TESTS_KERNEL_MOUNT_H
+#define LSM_TESTS_KERNEL_MOUNT_H
+
+#include <stdbool.h>
+
+#define EXIT_SKIPPED 77
+
+// Moves this process into a mount namespace of its own. Where mounts are not permitted, prints
+// why and exits with EXIT_SKIPPED. `needs_devices`: loop devices and FUSE as well.
+void mounts_begin(bool needs_devices);
+
+// Whether `command` ("mkfs.xfs") is installed.
+bool has_command(const char *command);
+
+// Runs a command by the shell, quietly. False when it fails.
+bool run_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// Mounts the file `image` by a loop device that goes away when it is unmounted. False with
+// errno.
+bool mount_image(const char *image, const char *dir, const char *type, const char *options);
+
+// Mounts a tmpfs, or changes the size and the number of files of one that is mounted:
+// `options` as "size=1m,nr_inodes=100".
+bool mount_memory(const char *dir, const char *options);
+bool remount_memory(const char *dir, const char *options);
+
+// Waits until nothing holds it. False with errno.
+bool unmount(const char *dir);
+
+#endif
