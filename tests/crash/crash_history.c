@@ -1,0 +1,178 @@
+#include "crash_history.h"
+
+#include <string.h>
+
+#include "support/random.h"
+
+#define VALUE_SIZE_MAX (256u << 10)
+#define SHIFT_MAX      4096
+
+// --- values ---
+
+// Bytes of which every value is a stretch: to make or check one costs next to nothing.
+static const uint8_t *value_bytes(void)
+{
+    static uint8_t bytes[VALUE_SIZE_MAX + SHIFT_MAX];
+
+    if (bytes[0] == 0) {
+        struct random random = {.state = 1};
+
+        random_fill(&random, bytes, sizeof bytes);
+        bytes[0] = 1;
+    }
+    return bytes;
+}
+
+static size_t shift_of(unsigned number, unsigned key)
+{
+    return (number * 31 + key * 7) % SHIFT_MAX;
+}
+
+lsm_slice crash_value(unsigned number, unsigned key, size_t size)
+{
+    static uint8_t value[VALUE_SIZE_MAX];
+
+    memcpy(value, value_bytes() + shift_of(number, key), size);
+    memcpy(value, &number, sizeof number);
+    memcpy(value + sizeof number, &key, sizeof key);
+    return (lsm_slice){value, size};
+}
+
+bool crash_value_is(lsm_slice value, unsigned number, unsigned key)
+{
+    const unsigned head[2] = {number, key};
+
+    return value.size >= VALUE_SIZE_MIN && memcmp(value.data, head, sizeof head) == 0 &&
+           memcmp((const uint8_t *)value.data + sizeof head,
+                  value_bytes() + shift_of(number, key) + sizeof head,
+                  value.size - sizeof head) == 0;
+}
+
+unsigned crash_value_number(lsm_slice value)
+{
+    unsigned number = 0;
+
+    if (value.size >= VALUE_SIZE_MIN)
+        memcpy(&number, value.data, sizeof number);
+    return number;
+}
+
+// --- prefixes ---
+
+// The writes to one key, the newest first.
+struct key_writes {
+    unsigned numbers[COMMITS_MAX];
+    bool is_delete[COMMITS_MAX];
+    unsigned count;
+};
+
+static void gather_writes(const struct history *h, unsigned keyspace, unsigned key, unsigned prefix,
+                          struct key_writes *out)
+{
+    out->count = 0;
+    for (unsigned number = prefix; number > 0; number--) {
+        const struct crash_commit *c = &h->commits[number];
+
+        if (keyspace == IN_OTHER && c->generation != h->generation)
+            continue;
+        for (unsigned i = 0; i < c->count; i++) {
+            if (c->writes[i].keyspace != keyspace || c->writes[i].key != key)
+                continue;
+            out->numbers[out->count] = number;
+            out->is_delete[out->count++] = c->writes[i].is_delete;
+        }
+    }
+}
+
+// Whether the versions found are those that must be there and, of those that a merge may
+// have dropped, some: a deletion ends a history, and may itself be gone with all before it.
+static bool versions_match(const struct found_version *found, unsigned found_count,
+                           const struct key_writes *writes, unsigned versions_kept)
+{
+    bool is_optional = false; // what comes is behind a deletion, or too old
+    bool has_ended = false;   // a deletion is gone
+    unsigned at = 0;
+
+    for (unsigned i = 0; i < writes->count; i++) {
+        const bool is_delete = writes->is_delete[i];
+        const unsigned number = is_delete ? 0 : writes->numbers[i];
+
+        if (at < found_count && found[at].number == number && !has_ended)
+            at++;
+        else if (is_delete)
+            has_ended |= i < versions_kept;
+        else if (!is_optional && i < versions_kept)
+            return false;
+        is_optional |= is_delete;
+    }
+    return at == found_count;
+}
+
+static bool is_prefix(const struct history *h, const struct found *found, unsigned prefix,
+                      unsigned versions_kept)
+{
+    struct key_writes writes;
+
+    for (unsigned keyspace = 0; keyspace < CRASH_KEYSPACES; keyspace++) {
+        if (keyspace == IN_OTHER && !found->has_other)
+            continue;
+        for (unsigned key = 0; key < CRASH_KEYS; key++) {
+            gather_writes(h, keyspace, key, prefix, &writes);
+            if (!versions_match(found->versions[keyspace][key], found->counts[keyspace][key],
+                                &writes, versions_kept))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool history_find_prefix(const struct history *h, const struct found *found, unsigned versions_kept,
+                         unsigned *prefix)
+{
+    for (unsigned count = h->started + 1; count-- > h->durable;) {
+        if (is_prefix(h, found, count, versions_kept)) {
+            *prefix = count;
+            return true;
+        }
+    }
+    return false;
+}
+
+// --- order ---
+
+bool found_is_ordered(const struct found *found, unsigned started)
+{
+    uint64_t ts_of[COMMITS_MAX + 1] = {0};
+    uint64_t last = 0;
+
+    for (unsigned keyspace = 0; keyspace < CRASH_KEYSPACES; keyspace++) {
+        for (unsigned key = 0; key < CRASH_KEYS; key++) {
+            for (unsigned i = 0; i < found->counts[keyspace][key]; i++) {
+                const struct found_version *v = &found->versions[keyspace][key][i];
+
+                if (i > 0 && v->ts >= v[-1].ts)
+                    return false;
+                if (v->number == 0)
+                    continue;
+                if (ts_of[v->number] != 0 && ts_of[v->number] != v->ts)
+                    return false;
+                ts_of[v->number] = v->ts;
+            }
+        }
+    }
+    for (unsigned number = 1; number <= started; number++) {
+        if (ts_of[number] == 0)
+            continue;
+        if (ts_of[number] <= last)
+            return false;
+        last = ts_of[number];
+    }
+    return true;
+}
+
+void history_settle(struct history *h, unsigned prefix, bool has_other)
+{
+    h->started = prefix;
+    h->durable = prefix;
+    h->other = has_other ? IS_PRESENT : IS_ABSENT;
+}
