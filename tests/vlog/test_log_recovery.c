@@ -203,6 +203,39 @@ Test(log_recovery, a_bad_frame_above_the_highest_mark_is_a_torn_tail)
     assert_recovers(4);
 }
 
+// Makes the frame at `at` one of the group behind its own, with a checksum that fits.
+static void skip_a_sequence(struct log_position at)
+{
+    uint8_t bytes[FRAME_HEADER_SIZE];
+    struct frame_header header;
+    struct uuid uuid = w.paper.chain[0].uuid;
+    struct file *file;
+    struct dir *dir;
+
+    cr_assert(eq(int, dir_open(sim_env(sim), WORLD_DIR, false, &dir), LSM_OK));
+    cr_assert(eq(int, file_open(dir, name_of(at.segment), FILE_WRITE, &file), LSM_OK));
+    cr_assert(eq(int, file_read_exact(file, at.offset, bytes, sizeof bytes), LSM_OK));
+    cr_assert(frame_header_decode(bytes, &uuid, at.offset, &header));
+    header.sequence++;
+    frame_header_encode(&header, &uuid, at.offset, bytes);
+    cr_assert(eq(int, file_write_one(file, at.offset, slice_make(bytes, sizeof bytes)), LSM_OK));
+    cr_assert(eq(int, file_close(file), LSM_OK));
+    dir_close(dir);
+}
+
+Test(log_recovery, a_frame_that_leaves_a_gap_in_the_sequence_is_not_replayed)
+{
+    struct log_position first;
+
+    append_shape(1, SHAPE_SMALL);
+    first = log_end(w.log);
+    append_shape(2, SHAPE_SMALL);
+    end_world();
+    skip_a_sequence(first);
+    start_world();
+    assert_recovers(1);
+}
+
 Test(log_recovery, above_the_mark_one_bad_value_makes_the_frame_bad_and_ends_the_log)
 {
     struct log_recovery *recovery;
