@@ -2,8 +2,9 @@
 # Checks that the tests notice every planted bug: scripts/plant.sh [NAME...]
 #
 # Builds the preset `plant` once and runs the tests with one bug of tests/plant/bugs.txt
-# switched on at a time, first those that are to notice it, then the rest of the suite. Fails
-# if a bug is missed, if the tests fail without any, or if the list and the source differ.
+# switched on at a time: first those that are to notice it, then the rest of the suite, then
+# the campaigns. Fails if a bug is missed, if the tests fail without any, or if the list and
+# the source differ.
 set -u
 
 list=tests/plant/bugs.txt
@@ -40,7 +41,7 @@ fi
 scripts/configure.sh plant || exit 1
 
 unset LSM_BUG
-bad=$(first_failure -E '^cli/')
+bad=$(first_failure -E '^cli/' -LE campaign)
 if [ -n "$bad" ]; then
     cat "$log"
     echo "without any bug, $bad fails" >&2
@@ -50,7 +51,8 @@ for bug in ${*:-$(names)}; do
     export LSM_BUG="$bug"
     tests=$(sed -n "s/^$bug  *\([^ ]*\) .*/\1/p" "$list")
     by=$(first_failure -R "$tests")
-    [ -n "$by" ] || by=$(first_failure -E "$tests|^cli/")
+    [ -n "$by" ] || by=$(first_failure -E "$tests|^cli/" -LE campaign)
+    [ -n "$by" ] || by=$(first_failure -L campaign)
     if [ -n "$by" ]; then
         caught=$((caught + 1))
         printf '  caught  %-30s by %s\n' "$bug" "$by"
