@@ -110,6 +110,13 @@ void conflict_history_free(struct conflict_history *history)
     mem_free(history);
 }
 
+// Where a key stands in the table. Its hash alone would not do: the keyspace is only its seed,
+// under which short keys of neighbouring keyspaces share a hash.
+static uint64_t point_hash(uint32_t keyspace, uint64_t hash)
+{
+    return hash ^ keyspace * UINT64_C(0x9E3779B97F4A7C15);
+}
+
 static struct bucket *bucket_of(const struct conflict_history *history, uint64_t hash)
 {
     return &history->buckets[hash & history->bucket_mask];
@@ -168,7 +175,7 @@ void conflict_history_add(struct conflict_history *history, uint64_t ts,
         const struct ring_write write = {
             .ts = ts, .keyspace = writes[i].keyspace, .key = writes[i].key};
 
-        point_note(history, writes[i].hash, ts);
+        point_note(history, point_hash(writes[i].keyspace, writes[i].hash), ts);
         commit_ring_add(history->ring, &write);
     }
 }
@@ -236,7 +243,7 @@ static lsm_status check_point(const struct conflict_history *history,
 {
     uint64_t newest;
 
-    switch (point_state(history, point->hash, after)) {
+    switch (point_state(history, point_hash(point->keyspace, point->hash), after)) {
     case POINT_UNCHANGED:
         return LSM_OK;
     case POINT_CHANGED:

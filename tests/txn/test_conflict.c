@@ -118,6 +118,19 @@ Test(conflict, a_point_written_after_it_was_read_conflicts)
     conflict_history_free(history);
 }
 
+// XXH3 with the keyspace as its seed gives both keys the same hash.
+Test(conflict, keys_of_other_keyspaces_with_the_same_hash_do_not_conflict)
+{
+    struct conflict_history *history = new_history(LARGE, 0);
+    struct read_set *set = set_of_point(2, "a01");
+
+    cr_assert(eq(u64, key_hash(1, slice_of("a00")), key_hash(2, slice_of("a01"))));
+    commit(history, 1, 1, "a00");
+    assert_ok(conflict_history_check(history, set, 0, 1, NULL));
+    read_set_free(set);
+    conflict_history_free(history);
+}
+
 Test(conflict, a_write_into_a_range_that_was_read_conflicts)
 {
     struct conflict_history *history = new_history(LARGE, 0);
