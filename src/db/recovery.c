@@ -256,16 +256,30 @@ static void restart_release(struct restart *restart)
     mem_free(restart->left_segments);
 }
 
+// An id above all others, those of files that are nobody's included.
+static lsm_status id_above(const struct lsm_db *db, uint64_t id_max, uint32_t *out)
+{
+    if (id_max >= UINT32_MAX)
+        return lsm_fail(LSM_UNSUPPORTED,
+                        "%s holds a segment with the number %llu, behind which there is no other; "
+                        "move it away if it is not of this database",
+                        db->dir->path, (unsigned long long)id_max);
+    *out = (uint32_t)id_max + 1;
+    return LSM_OK;
+}
+
 static lsm_status make_segment(struct lsm_db *db, struct recovery *recovery,
                                struct restart *restart)
 {
+    uint64_t id_max;
+
     if (!recovery->is_new) {
-        restart->id = log_recovery_found(recovery->log)->id_max + 1;
+        TRY(id_above(db, log_recovery_found(recovery->log)->id_max, &restart->id));
         return log_recovery_restart(recovery->log, restart->id, upkeep_segment_size_min(db),
                                     &restart->segment, &restart->end);
     }
-    TRY(manifest_remove_unborn(db->dir)); // left by a crash while it was being made
-    restart->id = 1;
+    TRY(manifest_remove_unborn(db->dir, &id_max)); // left by a crash while it was being made
+    TRY(id_above(db, id_max, &restart->id));
     restart->end = FILE_HEADER_SIZE;
     TRY(log_create_segment(&db->segments, restart->id, upkeep_segment_size_min(db),
                            &restart->segment));

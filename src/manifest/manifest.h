@@ -50,9 +50,10 @@ void manifest_state_release(struct manifest_state *state);
 // first snapshot. LSM_CORRUPT when there are tables, commits or edits but no CURRENT
 // (with advice in the words).
 lsm_status manifest_exists(struct dir *dir);
-// Removes what such a creation has left, so that the next one does not meet it.
+// Removes what such a creation has left, as far as it can be told from the files of
+// others; `segment_id_max` is the highest number of a segment that stays, or 0.
 // manifest_exists() has just returned LSM_NOT_FOUND.
-lsm_status manifest_remove_unborn(struct dir *dir);
+lsm_status manifest_remove_unborn(struct dir *dir, uint64_t *segment_id_max);
 
 // The uuid of the database, from CURRENT: what the stores need before the manifest
 // can be read.
@@ -62,6 +63,11 @@ lsm_status manifest_read_uuid(struct dir *dir, struct uuid *db_uuid);
 // match. `out_version` gets tables and segments that have touched no file.
 lsm_status manifest_read(struct table_store *tables, struct segment_store *segments,
                          struct manifest_state *out_state, struct version **out_version);
+
+// The same for the manifest with `number`, whatever CURRENT says, for salvage.
+lsm_status manifest_read_numbered(struct table_store *tables, struct segment_store *segments,
+                                  uint64_t number, struct manifest_state *out_state,
+                                  struct version **out_version);
 
 // Called for each edit of a manifest file, for lsmctl; `edit` is NULL for a stretch
 // that does not verify.

@@ -311,21 +311,24 @@ static lsm_status is_unborn(struct dir *dir, const struct found_file *file, bool
     return LSM_OK;
 }
 
-lsm_status manifest_remove_unborn(struct dir *dir)
+lsm_status manifest_remove_unborn(struct dir *dir, uint64_t *segment_id_max)
 {
     CLEANUP(found_files_release) struct found_files found = {.items = NULL};
 
+    *segment_id_max = 0;
     TRY(dir_list(dir, gather, &found));
     for (size_t i = 0; i < found.count; i++) {
+        const struct found_file *file = &found.items[i];
         bool has_lived;
-        bool is_left;
+        bool is_left = false;
 
-        TRY(has_content(dir, &found.items[i], &has_lived));
-        if (has_lived)
-            continue;
-        TRY(is_unborn(dir, &found.items[i], &is_left));
+        TRY(has_content(dir, file, &has_lived));
+        if (!has_lived)
+            TRY(is_unborn(dir, file, &is_left));
         if (is_left)
-            TRY(file_unlink(dir, found.items[i].name.text));
+            TRY(file_unlink(dir, file->name.text));
+        else if (file->kind == FILENAME_SEGMENT && file->number > *segment_id_max)
+            *segment_id_max = file->number;
     }
     return LSM_OK;
 }

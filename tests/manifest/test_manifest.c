@@ -727,11 +727,13 @@ Test(manifest, an_empty_directory_holds_no_database)
 {
     struct sim *empty = sim_with_dir(2);
     struct dir *dir;
+    uint64_t id_max = 7;
 
     assert_ok(manifest_exists(life.stores.dir));
     assert_ok(dir_open(sim_env(empty), DB_DIR, false, &dir));
     assert_status(manifest_exists(dir), LSM_NOT_FOUND);
-    assert_ok(manifest_remove_unborn(dir));
+    assert_ok(manifest_remove_unborn(dir, &id_max));
+    cr_assert(eq(u64, id_max, 0));
     dir_close(dir);
     sim_free(empty);
 }
@@ -755,6 +757,7 @@ Test(manifest, a_table_without_current_is_damage)
 Test(manifest, what_an_unfinished_creation_has_left_is_no_database)
 {
     struct filename name = manifest_name();
+    uint64_t id_max;
 
     lose_current();
     write_header("000001.vlog", FILE_KIND_LOG, 1, true);
@@ -763,7 +766,8 @@ Test(manifest, what_an_unfinished_creation_has_left_is_no_database)
     write_file("CURRENT.new", "", 0);
     write_file("000003.vlog", "somebody else's", 15);
     assert_status(manifest_exists(life.stores.dir), LSM_NOT_FOUND);
-    assert_ok(manifest_remove_unborn(life.stores.dir));
+    assert_ok(manifest_remove_unborn(life.stores.dir, &id_max));
+    cr_assert(eq(u64, id_max, 3));
     cr_assert(not(is_there(name.text)));
     cr_assert(not(is_there("000001.vlog")));
     cr_assert(not(is_there("000002.vlog")));
