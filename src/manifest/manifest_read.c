@@ -123,32 +123,56 @@ static lsm_status load_named(struct dir *dir, const struct file_header *current,
     return LSM_OK;
 }
 
-lsm_status manifest_read(struct table_store *tables, struct segment_store *segments,
-                         struct manifest_state *out_state, struct version **out_version)
+// Replays the `bytes` of the manifest with `header`.
+static lsm_status replay_bytes(struct table_store *tables, struct segment_store *segments,
+                               const struct file_header *header, lsm_slice bytes,
+                               struct manifest_state *out_state, struct version **out_version)
 {
-    CLEANUP(replay_release) struct replay r = {.tables = tables, .segments = segments};
-    CLEANUP(lsm_buf_free) lsm_buf bytes = {.data = NULL};
-    struct file_header current;
-    struct filename name;
+    const struct filename name = filename_of(FILENAME_MANIFEST, header->number);
+    CLEANUP(replay_release)
+    struct replay r = {.tables = tables, .segments = segments, .name = name.text};
 
     manifest_state_init(&r.state);
-    TRY(current_read(tables->dir, &current));
-    if (!uuid_equal(&current.db_uuid, &tables->db_uuid))
-        return lsm_fail(LSM_CORRUPT, "CURRENT: offset 0: belongs to another database");
-    name = filename_of(FILENAME_MANIFEST, current.number);
-    r.name = name.text;
-    TRY(load_named(tables->dir, &current, name.text, &bytes));
     TRY(version_new(tables->bin, &r.version));
-    TRY(replay_file(&r, slice_of_buf(&bytes), &current.file_uuid));
+    TRY(replay_file(&r, bytes, &header->file_uuid));
 
-    r.state.db_uuid = current.db_uuid;
-    r.state.manifest_number = current.number;
-    if (r.state.next_file_id <= current.number)
-        r.state.next_file_id = current.number + 1;
+    r.state.db_uuid = header->db_uuid;
+    r.state.manifest_number = header->number;
+    if (r.state.next_file_id <= header->number)
+        r.state.next_file_id = header->number + 1;
     *out_state = r.state;
     manifest_state_init(&r.state); // given away
     *out_version = MOVE(r.version);
     return LSM_OK;
+}
+
+lsm_status manifest_read(struct table_store *tables, struct segment_store *segments,
+                         struct manifest_state *out_state, struct version **out_version)
+{
+    CLEANUP(lsm_buf_free) lsm_buf bytes = {.data = NULL};
+    struct file_header current;
+    struct filename name;
+
+    TRY(current_read(tables->dir, &current));
+    if (!uuid_equal(&current.db_uuid, &tables->db_uuid))
+        return lsm_fail(LSM_CORRUPT, "CURRENT: offset 0: belongs to another database");
+    name = filename_of(FILENAME_MANIFEST, current.number);
+    TRY(load_named(tables->dir, &current, name.text, &bytes));
+    return replay_bytes(tables, segments, &current, slice_of_buf(&bytes), out_state, out_version);
+}
+
+lsm_status manifest_read_numbered(struct table_store *tables, struct segment_store *segments,
+                                  uint64_t number, struct manifest_state *out_state,
+                                  struct version **out_version)
+{
+    const struct filename name = filename_of(FILENAME_MANIFEST, number);
+    CLEANUP(lsm_buf_free) lsm_buf bytes = {.data = NULL};
+    struct file_header header;
+
+    TRY(manifest_file_load(tables->dir, name.text, &header, &bytes));
+    if (!uuid_equal(&header.db_uuid, &tables->db_uuid) || header.number != number)
+        return lsm_fail(LSM_CORRUPT, "%s: offset 0: is another manifest", name.text);
+    return replay_bytes(tables, segments, &header, slice_of_buf(&bytes), out_state, out_version);
 }
 
 // --- looking ---

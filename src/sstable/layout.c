@@ -168,3 +168,127 @@ lsm_status layout_block_read(const struct layout_read *read, struct block **out)
     *out = MOVE(stored);
     return LSM_OK;
 }
+
+// --- without an index ---
+
+// Bytes read at first; most blocks are smaller.
+#define SEARCH_SIZE_MIN ((size_t)64 << 10)
+
+// A stretch of a file from a block's start, as far as it has been searched.
+struct block_search {
+    lsm_buf bytes;
+    size_t size;   // of the stored bytes that the next candidate has
+    size_t summed; // of them in `crc`
+    uint32_t crc;
+};
+
+static void block_search_release(struct block_search *search)
+{
+    lsm_buf_free(&search->bytes);
+}
+
+// Where in a trailer the tag lies.
+#define TRAILER_TAG_AT 5
+#define TAG_SIZE       16
+
+// The first place from `from` on in `bytes` that looks like a trailer: known codec, a size, an
+// empty tag. `bytes.size` when there is none.
+static size_t find_trailer(lsm_slice bytes, size_t from)
+{
+    static const uint8_t no_tag[TAG_SIZE];
+    const uint8_t *start = bytes.data;
+
+    while (from + LAYOUT_TRAILER_SIZE <= bytes.size) {
+        const size_t tag_at = from + TRAILER_TAG_AT;
+        const uint8_t *tag =
+            memmem(start + tag_at, bytes.size - tag_at - sizeof(uint32_t), no_tag, sizeof no_tag);
+
+        if (tag == NULL)
+            return bytes.size;
+        from = (size_t)(tag - start) - TRAILER_TAG_AT;
+        if (start[from] <= CODEC_ZSTD && get_u32(start + from + 1) != 0)
+            return from;
+        from++;
+    }
+    return bytes.size;
+}
+
+// Whether the trailer behind the first `size` bytes is theirs.
+static bool is_trailer(struct block_search *search)
+{
+    const uint8_t *bytes = search->bytes.data;
+    const uint8_t *trailer = bytes + search->size;
+
+    search->crc = crc32c(search->crc, bytes + search->summed, search->size - search->summed);
+    search->summed = search->size;
+    return get_u32(trailer + TRAILER_CRC_AT) == crc32c(search->crc, trailer, TRAILER_CRC_AT);
+}
+
+// Whether a block ends in the bytes read so far; `search->size` is then its size, else where to
+// go on once there are more.
+static bool search_bytes(struct block_search *search)
+{
+    const lsm_slice bytes = slice_of_buf(&search->bytes);
+    size_t at = search->size;
+
+    while ((at = find_trailer(bytes, at)) < bytes.size) {
+        search->size = at;
+        if (is_trailer(search))
+            return true;
+        at++;
+    }
+    if (bytes.size >= search->size + LAYOUT_TRAILER_SIZE)
+        search->size = bytes.size - LAYOUT_TRAILER_SIZE + 1;
+    return false;
+}
+
+lsm_status layout_block_search(struct file *file, const struct uuid *uuid, uint64_t offset,
+                               uint64_t end, uint32_t size_max, struct block_place *out)
+{
+    CLEANUP(block_search_release)
+    struct block_search search = {.size = 1, .crc = seed_of(uuid, offset)};
+    const uint64_t limit = (uint64_t)size_max + LAYOUT_TRAILER_SIZE;
+    const uint64_t left = end > offset ? end - offset : 0;
+    const size_t all = (size_t)(left < limit ? left : limit);
+    size_t wanted = SEARCH_SIZE_MIN;
+
+    for (;; wanted *= 2) {
+        const size_t had = search.bytes.size;
+
+        if (wanted > all)
+            wanted = all;
+        TRY(buf_reserve(&search.bytes, wanted));
+        TRY(file_read_exact(file, offset + had, (uint8_t *)search.bytes.data + had, wanted - had));
+        search.bytes.size = wanted;
+        if (search_bytes(&search)) {
+            *out = (struct block_place){.offset = offset, .size = (uint32_t)search.size};
+            return LSM_OK;
+        }
+        if (wanted == all)
+            return LSM_NOT_FOUND;
+    }
+}
+
+lsm_status layout_trailer_search(struct file *file, uint64_t offset, uint64_t end, uint64_t *out)
+{
+    CLEANUP(lsm_buf_free) lsm_buf bytes = LSM_BUF_INIT;
+
+    // A trailer ends behind `offset`, so the first one looked at ends right there.
+    for (uint64_t at = offset + 1 > LAYOUT_TRAILER_SIZE ? offset + 1 - LAYOUT_TRAILER_SIZE : 0;
+         at + LAYOUT_TRAILER_SIZE <= end; at += SEARCH_SIZE_MIN - LAYOUT_TRAILER_SIZE + 1) {
+        const uint64_t left = end - at;
+        const size_t size = left < SEARCH_SIZE_MIN ? (size_t)left : SEARCH_SIZE_MIN;
+        size_t found;
+
+        TRY(buf_reserve(&bytes, size));
+        TRY(file_read_exact(file, at, bytes.data, size));
+        bytes.size = size;
+        found = find_trailer(slice_of_buf(&bytes), 0);
+        if (found < size) {
+            *out = at + found + LAYOUT_TRAILER_SIZE;
+            return LSM_OK;
+        }
+    }
+    *out = end;
+    return LSM_OK;
+}

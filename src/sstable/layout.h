@@ -105,4 +105,13 @@ struct layout_read {
 // before memory is taken for it.
 lsm_status layout_block_read(const struct layout_read *read, struct block **out);
 
+// The block that starts at `offset`, found by its trailer alone, for a file whose index is
+// lost; it ends at `end` or before, and has at most `size_max` stored bytes. LSM_NOT_FOUND
+// (without words) when none verifies there.
+lsm_status layout_block_search(struct file *file, const struct uuid *uuid, uint64_t offset,
+                               uint64_t end, uint32_t size_max, struct block_place *out);
+// The first offset behind `offset` before which there may be a trailer, or `end`: where to look
+// for a block when the one at `offset` does not verify.
+lsm_status layout_trailer_search(struct file *file, uint64_t offset, uint64_t end, uint64_t *out);
+
 #endif

@@ -35,6 +35,22 @@ lsm_status frame_scan_open(struct dir *dir, const char *name, struct frame_scan 
     return LSM_OK;
 }
 
+lsm_status frame_scan_open_as(struct dir *dir, const char *name, const struct file_header *header,
+                              struct frame_scan *out)
+{
+    struct frame_scan scan = {.header = *header};
+    lsm_status status;
+
+    TRY(file_open(dir, name, FILE_READ, &scan.file));
+    status = file_size(scan.file, &scan.limit);
+    if (status != LSM_OK) {
+        file_close_quietly(scan.file);
+        return status;
+    }
+    *out = scan;
+    return LSM_OK;
+}
+
 void frame_scan_close(struct frame_scan *scan)
 {
     file_close_quietly(scan->file);

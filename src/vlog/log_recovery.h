@@ -78,5 +78,9 @@ typedef lsm_status (*segment_scan_fn)(void *ctx, uint64_t offset, uint64_t size,
 // reports a frame with a bad one as not verifying.
 lsm_status segment_scan(struct dir *dir, const char *name, bool verify_values, segment_scan_fn fn,
                         void *ctx);
+// The same over a file that is open, up to the scan's limit.
+struct frame_scan;
+lsm_status segment_scan_open(struct frame_scan *scan, bool verify_values, segment_scan_fn fn,
+                             void *ctx);
 
 #endif

@@ -4,16 +4,11 @@
 #include "vlog/log_recovery.h"
 
 struct scan_state {
-    struct frame_scan scan;
+    struct frame_scan *scan;
     bool verify_values;
     segment_scan_fn fn;
     void *ctx;
 };
-
-static void scan_state_release(struct scan_state *state)
-{
-    frame_scan_close(&state->scan);
-}
 
 // The next offset behind `from` at which a whole frame verifies, or the end of what
 // the file holds.
@@ -23,16 +18,16 @@ static lsm_status find_frame(struct scan_state *state, uint64_t from, uint64_t *
     lsm_slice entries;
 
     for (;;) {
-        lsm_status status = frame_scan_find(&state->scan, from, at, &header);
+        lsm_status status = frame_scan_find(state->scan, from, at, &header);
 
-        if (status == LSM_NOT_FOUND && from < state->scan.limit)
-            return frame_scan_used(&state->scan, from, at);
+        if (status == LSM_NOT_FOUND && from < state->scan->limit)
+            return frame_scan_used(state->scan, from, at);
         if (status == LSM_NOT_FOUND) { // less than a word is left
-            *at = state->scan.limit;
+            *at = state->scan->limit;
             return LSM_OK;
         }
         TRY(status);
-        status = frame_scan_at(&state->scan, *at, state->verify_values, &header, &entries);
+        status = frame_scan_at(state->scan, *at, state->verify_values, &header, &entries);
         if (status != LSM_NOT_FOUND)
             return status;
         from = *at + FRAME_ALIGNMENT;
@@ -45,7 +40,7 @@ static lsm_status scan_next(struct scan_state *state, uint64_t *at)
     struct frame_header header;
     uint64_t size, next;
     lsm_slice entries;
-    lsm_status status = frame_scan_at(&state->scan, *at, state->verify_values, &header, &entries);
+    lsm_status status = frame_scan_at(state->scan, *at, state->verify_values, &header, &entries);
 
     if (status == LSM_OK) {
         size = frame_size(header.body_size);
@@ -61,21 +56,24 @@ static lsm_status scan_next(struct scan_state *state, uint64_t *at)
     return LSM_OK;
 }
 
-lsm_status segment_scan(struct dir *dir, const char *name, bool verify_values, segment_scan_fn fn,
-                        void *ctx)
+lsm_status segment_scan_open(struct frame_scan *scan, bool verify_values, segment_scan_fn fn,
+                             void *ctx)
 {
-    CLEANUP(scan_state_release)
-    struct scan_state state = {
-        .verify_values = verify_values,
-        .fn = fn,
-        .ctx = ctx,
-    };
+    struct scan_state state = {.scan = scan, .verify_values = verify_values, .fn = fn, .ctx = ctx};
     uint64_t at = FILE_HEADER_SIZE;
     uint64_t used;
 
-    TRY(frame_scan_open(dir, name, &state.scan));
-    TRY(frame_scan_used(&state.scan, at, &used));
+    TRY(frame_scan_used(scan, at, &used));
     while (at < used)
         TRY(scan_next(&state, &at));
     return LSM_OK;
+}
+
+lsm_status segment_scan(struct dir *dir, const char *name, bool verify_values, segment_scan_fn fn,
+                        void *ctx)
+{
+    CLEANUP(frame_scan_close) struct frame_scan scan = {.file = NULL};
+
+    TRY(frame_scan_open(dir, name, &scan));
+    return segment_scan_open(&scan, verify_values, fn, ctx);
 }

@@ -1,0 +1,453 @@
+// salvage.c -- putting together what the parts find, and writing it.
+
+#include "db/salvage.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "db/db.h"
+#include "db/salvage_source.h"
+
+// Of values, after which a transaction is committed.
+#define TXN_BYTES ((uint64_t)1 << 20)
+// Numbers that the tables of the new database do not reach.
+#define RUN_ID_FIRST ((uint64_t)1 << 48)
+
+// A keyspace of the new database, or one that is left out.
+struct target {
+    struct salvaged_keyspace info;
+    bool is_dropped;
+    struct keyspace_options options;
+    lsm_keyspace *handle; // NULL in a dry run
+};
+
+struct salvage {
+    const struct salvage_request *request;
+    struct salvage_losses losses;
+    struct salvage_source source;
+    struct salvage_log *log;
+    struct salvage_merge certain;
+    struct salvage_merge uncertain; // of the log alone
+
+    struct env *memory;  // of a dry run's runs
+    struct dir *scratch; // where runs are
+    uint64_t next_run_id;
+    lsm_db *db; // NULL in a dry run
+    lsm_txn *txn;
+    uint64_t txn_bytes;
+
+    struct target *targets;
+    size_t target_count;
+    uint64_t now; // by which expiry is judged
+    uint64_t lost_values;
+    lsm_buf value;
+};
+
+// --- keyspaces ---
+
+static bool name_is_taken(const struct salvage *s, const char *name)
+{
+    for (size_t i = 0; i < s->target_count; i++) {
+        if (!s->targets[i].is_dropped && strcmp(s->targets[i].info.name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+// Names the target: as the manifest does, or by its id; never as another one is named.
+static void name_target(const struct salvage *s, const char *known, struct target *target)
+{
+    struct salvaged_keyspace *info = &target->info;
+    char base[sizeof info->name];
+
+    info->is_named = known != NULL || info->id == KEYSPACE_DEFAULT_ID;
+    if (known != NULL)
+        memcpy(base, known, sizeof base);
+    else if (info->is_named)
+        (void)snprintf(base, sizeof base, "default");
+    else
+        (void)snprintf(base, sizeof base, "keyspace-%u", info->id);
+    memcpy(info->name, base, sizeof base);
+    if (info->is_uncertain)
+        (void)snprintf(info->name, sizeof info->name, "%.240s.uncertain", base);
+    for (unsigned i = 2; name_is_taken(s, info->name); i++)
+        (void)snprintf(info->name, sizeof info->name, "%.230s%s-%u", base,
+                       info->is_uncertain ? ".uncertain" : "", i);
+}
+
+static lsm_status open_target(struct salvage *s, struct target *target)
+{
+    const lsm_keyspace_options options = {
+        .value_threshold = target->options.value_threshold,
+        .versions_to_keep = target->options.versions_to_keep,
+        .compression = LSM_INHERIT,
+    };
+
+    if (s->db == NULL || target->is_dropped)
+        return LSM_OK;
+    return lsm_keyspace_open(s->db, target->info.name, true, &options, &target->handle);
+}
+
+static lsm_status add_target(struct salvage *s, uint32_t id, bool is_uncertain)
+{
+    const struct salvage_name *known = NULL;
+    struct target *targets = mem_resize_array(s->targets, s->target_count + 1, sizeof *targets);
+    struct target target = {
+        .info = {.id = id, .is_uncertain = is_uncertain},
+        .options = {.value_threshold = KEYSPACE_INHERIT, .versions_to_keep = KEYSPACE_INHERIT}};
+
+    if (targets == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "salvage: %zu keyspaces", s->target_count + 1);
+    s->targets = targets;
+    for (size_t i = 0; i < s->source.name_count; i++) {
+        if (s->source.names[i].id == id)
+            known = &s->source.names[i];
+    }
+    if (known != NULL) {
+        target.is_dropped = known->is_dropped;
+        target.options = known->options;
+    }
+    name_target(s, known == NULL ? NULL : known->name, &target);
+    TRY(open_target(s, &target));
+    targets[s->target_count++] = target;
+    return LSM_OK;
+}
+
+static lsm_status find_target(struct salvage *s, uint32_t id, bool is_uncertain,
+                              struct target **out)
+{
+    for (int i = 0; i < 2; i++) {
+        for (size_t j = 0; j < s->target_count; j++) {
+            if (s->targets[j].info.id == id && s->targets[j].info.is_uncertain == is_uncertain) {
+                *out = &s->targets[j];
+                return LSM_OK;
+            }
+        }
+        if (i == 0)
+            TRY(add_target(s, id, is_uncertain));
+    }
+    return LSM_INVALID; // not reached: it has just been added
+}
+
+// Those that the manifest names are there even when nothing in them is.
+static lsm_status add_known_targets(struct salvage *s)
+{
+    for (size_t i = 0; i < s->source.name_count; i++) {
+        struct target *target;
+
+        TRY(find_target(s, s->source.names[i].id, false, &target));
+    }
+    return LSM_OK;
+}
+
+// Options that must not have touched what was salvaged.
+static lsm_status finish_targets(struct salvage *s)
+{
+    for (size_t i = 0; i < s->target_count; i++) {
+        const struct target *target = &s->targets[i];
+        const lsm_keyspace_options options = {
+            .value_threshold = target->options.value_threshold,
+            .versions_to_keep = target->options.versions_to_keep,
+            .compression = LSM_INHERIT,
+            .ttl_seconds = target->options.ttl_seconds,
+        };
+
+        if (target->handle != NULL && !target->info.is_uncertain)
+            TRY(lsm_keyspace_alter(s->db, target->info.name, &options));
+    }
+    return LSM_OK;
+}
+
+// --- writing ---
+
+static lsm_status commit(struct salvage *s)
+{
+    const lsm_write_options options = {.sync = LSM_SYNC_WRITTEN};
+    lsm_status status = s->txn == NULL ? LSM_OK : lsm_commit(s->txn, &options);
+
+    lsm_txn_free(s->txn);
+    s->txn = NULL;
+    s->txn_bytes = 0;
+    return status;
+}
+
+static lsm_status write_record(struct salvage *s, struct target *target, const struct entry *entry,
+                               lsm_slice value)
+{
+    target->info.record_count++;
+    target->info.value_bytes += value.size;
+    if (s->db == NULL)
+        return LSM_OK;
+    if (s->txn == NULL)
+        TRY(lsm_begin(s->db, LSM_TXN_SNAPSHOT, &s->txn));
+    TRY(lsm_txn_put_entry(s->txn, target->handle, entry->key, value, entry->expiry,
+                          entry->user_byte));
+    s->txn_bytes += entry->key.size + value.size;
+    return s->txn_bytes < TXN_BYTES ? LSM_OK : commit(s);
+}
+
+// Takes the newest version of a key: a value is written, if it can be read.
+static lsm_status take_entry(struct salvage *s, const struct entry *entry, bool is_uncertain)
+{
+    lsm_slice value = entry->value;
+    struct value_pointer pointer;
+    struct target *target;
+    lsm_status status = LSM_OK;
+
+    if (entry_is_absent(entry, s->now))
+        return LSM_OK;
+    TRY(find_target(s, entry->keyspace, is_uncertain, &target));
+    if (target->is_dropped)
+        return LSM_OK;
+    if (entry->kind == ENTRY_POINTER) {
+        status = pointer_decode(entry->value, &pointer);
+        if (status == LSM_OK)
+            status = salvage_log_value(s->log, &pointer, entry->keyspace, entry->key, &s->value);
+        value = slice_of_buf(&s->value);
+    }
+    if (status == LSM_CORRUPT) {
+        s->lost_values++;
+        return LSM_OK;
+    }
+    TRY(status);
+    return write_record(s, target, entry, value);
+}
+
+// --- the newest of everything ---
+
+// The newest version of each key, one after the other.
+struct newest {
+    struct iter *it;
+    bool is_valid; // `it` is at the newest version of a key
+    uint32_t keyspace;
+    lsm_buf key; // with `keyspace`: the one before
+};
+
+static void newest_release(struct newest *n)
+{
+    iter_close(n->it);
+    lsm_buf_free(&n->key);
+}
+
+static bool is_same_key(const struct newest *n)
+{
+    return n->it->entry.keyspace == n->keyspace &&
+           slice_equal(n->it->entry.key, slice_of_buf(&n->key));
+}
+
+static lsm_status newest_next(struct newest *n)
+{
+    n->keyspace = n->it->entry.keyspace;
+    TRY(buf_assign(&n->key, n->it->entry.key));
+    do
+        TRY(iter_next(n->it));
+    while (n->it->is_valid && is_same_key(n));
+    n->is_valid = n->it->is_valid;
+    return LSM_OK;
+}
+
+static lsm_status newest_first(struct salvage_merge *merge, struct newest *n)
+{
+    TRY(salvage_merge_iter(merge, &n->it));
+    TRY(iter_first(n->it));
+    n->is_valid = n->it->is_valid;
+    return LSM_OK;
+}
+
+static lsm_status take_certain(struct salvage *s)
+{
+    CLEANUP(newest_release) struct newest n = {.it = NULL};
+
+    TRY(newest_first(&s->certain, &n));
+    while (n.is_valid) {
+        TRY(take_entry(s, &n.it->entry, false));
+        TRY(newest_next(&n));
+    }
+    return LSM_OK;
+}
+
+// What may have been deleted, unless something certain is newer.
+static lsm_status take_uncertain(struct salvage *s)
+{
+    CLEANUP(newest_release) struct newest n = {.it = NULL};
+    CLEANUP(newest_release) struct newest certain = {.it = NULL};
+
+    s->losses.is_muted = true; // the tables are read a second time
+    TRY(newest_first(&s->certain, &certain));
+    TRY(newest_first(&s->uncertain, &n));
+    while (n.is_valid) {
+        const struct ikey start = {n.it->entry.keyspace, n.it->entry.key, TS_MAX};
+
+        while (certain.is_valid && ikey_compare(&(struct ikey){certain.it->entry.keyspace,
+                                                               certain.it->entry.key, TS_MAX},
+                                                &start) < 0)
+            TRY(newest_next(&certain));
+        s->losses.is_muted = false;
+        if (!certain.is_valid || !entry_same_key(&certain.it->entry, &n.it->entry) ||
+            certain.it->entry.ts < n.it->entry.ts)
+            TRY(take_entry(s, &n.it->entry, true));
+        s->losses.is_muted = true;
+        TRY(newest_next(&n));
+    }
+    s->losses.is_muted = false;
+    return LSM_OK;
+}
+
+// --- all of it ---
+
+static lsm_status open_new(struct salvage *s)
+{
+    struct lsm_options options;
+
+    s->next_run_id = RUN_ID_FIRST;
+    if (s->request->to == NULL) {
+        TRY(env_memory_new(&s->memory));
+        return dir_open(s->memory, "/", true, &s->scratch);
+    }
+    if (s->request->options != NULL)
+        options = *s->request->options;
+    else
+        options_init(&options);
+    options.create_if_missing = true;
+    options.error_if_exists = true;
+    options.txn_bytes_max = (uint64_t)16 << 30; // a record of any size fits
+    TRY(lsm_open(s->request->to, &options, &s->db));
+    return dir_open(s->db->env, s->request->to, false, &s->scratch);
+}
+
+static void remove_runs(struct salvage *s)
+{
+    for (uint64_t id = RUN_ID_FIRST; s->scratch != NULL && id < s->next_run_id; id++)
+        (void)file_unlink(s->scratch, filename_of(FILENAME_TABLE, id).text); // nobody names it
+}
+
+static lsm_status read_source(struct salvage *s)
+{
+    struct salvage_log_input input = {.losses = &s->losses};
+
+    TRY(salvage_source_open(s->request->env, s->request->from, &s->losses, &s->source));
+    input.dir = s->source.dir;
+    input.db_uuid = s->source.db_uuid;
+    if (s->source.has_manifest) {
+        input.state = &s->source.state;
+        input.version = s->source.version;
+    }
+    TRY(salvage_source_tables(&s->source, &s->certain, &input.flushed_ts));
+    return salvage_log_open(&input, &s->log);
+}
+
+static lsm_status write_new(struct salvage *s)
+{
+    TRY(open_new(s));
+    TRY(salvage_merge_add_log(&s->certain, s->log, true, s->scratch, &s->next_run_id));
+    TRY(add_known_targets(s));
+    TRY(take_certain(s));
+    if (s->request->take_uncertain) {
+        TRY(salvage_merge_add_log(&s->uncertain, s->log, false, s->scratch, &s->next_run_id));
+        TRY(take_uncertain(s));
+    }
+    TRY(commit(s));
+    return finish_targets(s);
+}
+
+// Closes the new database; the status is the first failure.
+static lsm_status close_new(struct salvage *s, lsm_status status)
+{
+    struct failure failure;
+
+    failure_capture(&failure, status);
+    lsm_txn_free(s->txn);
+    for (size_t i = 0; i < s->target_count; i++)
+        lsm_keyspace_close(s->targets[i].handle);
+    status = lsm_close(s->db);
+    if (failure.status == LSM_OK)
+        failure_capture(&failure, status);
+    remove_runs(s);
+    return failure_raise(&failure);
+}
+
+static int compare_keyspaces(const void *left, const void *right)
+{
+    const struct salvaged_keyspace *a = left;
+    const struct salvaged_keyspace *b = right;
+
+    if (a->is_uncertain != b->is_uncertain)
+        return a->is_uncertain - b->is_uncertain;
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+static lsm_status fill_report(const struct salvage *s, uint64_t table_count,
+                              struct salvage_report *report)
+{
+    const struct salvage_log_found found = salvage_log_found(s->log);
+
+    *report = (struct salvage_report){
+        .has_manifest = s->source.has_manifest,
+        .table_count = table_count,
+        .segment_count = found.segment_count,
+        .frame_count = found.certain_count,
+        .uncertain_frame_count = found.uncertain_count,
+        .loss_count = s->losses.count,
+        .lost_bytes = s->losses.bytes,
+        .lost_frames = found.lost_frames,
+        .lost_values = s->lost_values,
+        .keyspaces = mem_alloc_zeroed(s->target_count, sizeof *report->keyspaces),
+    };
+    if (report->keyspaces == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "salvage: %zu keyspaces", s->target_count);
+    if (s->source.manifest_number != 0)
+        (void)snprintf(report->manifest, sizeof report->manifest, "%s",
+                       filename_of(FILENAME_MANIFEST, s->source.manifest_number).text);
+    for (size_t i = 0; i < s->target_count; i++) {
+        if (s->targets[i].is_dropped)
+            continue;
+        report->keyspaces[report->keyspace_count++] = s->targets[i].info;
+        report->record_count += s->targets[i].info.record_count;
+    }
+    if (report->keyspace_count > 1)
+        qsort(report->keyspaces, report->keyspace_count, sizeof *report->keyspaces,
+              compare_keyspaces);
+    return LSM_OK;
+}
+
+static void salvage_release(struct salvage *s)
+{
+    dir_close(s->scratch);
+    salvage_log_free(s->log);
+    salvage_merge_release(&s->uncertain);
+    salvage_merge_release(&s->certain);
+    salvage_source_release(&s->source);
+    if (s->memory != NULL)
+        env_memory_free(s->memory);
+    mem_free(s->targets);
+    lsm_buf_free(&s->value);
+}
+
+lsm_status db_salvage(const struct salvage_request *request, struct salvage_report *out)
+{
+    struct salvage s = {
+        .request = request,
+        .losses = {.fn = request->on_loss, .ctx = request->ctx},
+        .now = clock_wall_ns(request->env) / 1000000000u,
+    };
+    uint64_t table_count;
+    lsm_status status;
+
+    salvage_merge_init(&s.certain, &s.losses);
+    salvage_merge_init(&s.uncertain, &s.losses);
+    status = read_source(&s);
+    table_count = s.certain.count;
+    if (status == LSM_OK)
+        status = close_new(&s, write_new(&s));
+    if (status == LSM_OK)
+        status = fill_report(&s, table_count, out);
+    salvage_release(&s);
+    return status;
+}
+
+void salvage_report_release(struct salvage_report *report)
+{
+    mem_free(report->keyspaces);
+    *report = (struct salvage_report){.has_manifest = false};
+}
