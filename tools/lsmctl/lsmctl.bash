@@ -4,7 +4,7 @@ _lsmctl()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     local commands="get put del scan count load dump info stats levels segments keyspaces
-        options find inspect manifest verify compact bench help"
+        options find inspect manifest verify compact salvage bench help"
     local common="--json --hex --keyspace --option --quiet --help"
     local command= word i
 
@@ -40,6 +40,7 @@ _lsmctl()
         dump) word="--from --from-keyspace" ;;
         stats) word="--prometheus" ;;
         compact) word="--from --to" ;;
+        salvage) word="--dry-run --uncertain" ;;
         bench) word="--workloads --num --operations --key-size --value-size --threads --sync
             --batch --duration --compression-ratio --read-percent --seek-nexts --seed" ;;
         *) word= ;;

@@ -14,11 +14,12 @@
 #define COMMON_KEY     1024
 
 static const struct command *const tables[] = {
-    data_commands, bulk_commands, look_commands, file_commands, upkeep_commands, bench_commands,
+    data_commands,   bulk_commands,    look_commands,  file_commands,
+    upkeep_commands, salvage_commands, bench_commands,
 };
 
 // Planned, but not in this version: recognised, so that nobody takes them for typos.
-static const char *const planned_commands[] = {"gc", "checkpoint", "salvage"};
+static const char *const planned_commands[] = {"gc", "checkpoint"};
 
 enum common_key {
     KEY_JSON = COMMON_KEY,
@@ -400,8 +401,10 @@ static const char *advice(const struct tool *tool, lsm_status status)
     case LSM_LOCKED:
         return "looking commands (get, scan, info, levels, find, ...) work beside that process";
     case LSM_CORRUPT:
+        if (strcmp(tool->command->name, "salvage") == 0)
+            return "what is lost is told above; a copy of DB from before may have it";
         return strcmp(tool->command->name, "verify") == 0
-                   ? "restore the file from a copy; `lsmctl dump` saves what can be read"
+                   ? "restore the file from a copy, or `lsmctl salvage DB NEWDB` what is intact"
                    : "`lsmctl verify DB` checks every file";
     case LSM_NO_SPACE:
         return "make room on the device and run it again";

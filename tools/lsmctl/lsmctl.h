@@ -80,6 +80,7 @@ extern const struct command bulk_commands[];
 extern const struct command look_commands[];
 extern const struct command file_commands[];
 extern const struct command upkeep_commands[];
+extern const struct command salvage_commands[];
 extern const struct command bench_commands[];
 
 // A mistake of the caller's that parsing could not see: exit code 2.

@@ -1,0 +1,199 @@
+// cmd_salvage.c -- what is intact of a damaged database, into a new one.
+
+#include "db/salvage.h"
+
+#include <inttypes.h>
+
+#include "inspector.h"
+#include "lsmctl.h"
+
+struct salvage_settings {
+    bool dry_run;
+    bool uncertain;
+};
+
+static const struct flag salvage_flags[] = {
+    {"dry-run", 'n', NULL, "Write nothing; report what would be salvaged", FLAG_BOOL,
+     offsetof(struct salvage_settings, dry_run)},
+    {"uncertain", 0, NULL, "Also take what may have been deleted, into keyspaces of its own",
+     FLAG_BOOL, offsetof(struct salvage_settings, uncertain)},
+    {0},
+};
+
+struct salvage_output {
+    const struct tool *tool;
+    cJSON *losses; // with --json
+};
+
+// salvage_loss_fn.
+static void tell_loss(void *ctx, const struct salvage_loss *loss)
+{
+    const struct salvage_output *output = ctx;
+    cJSON *object;
+
+    if (!output->tool->json) {
+        printf("%slost%s  %s, offset %" PRIu64 ", %s: %s\n", colour(stdout, COLOUR_RED),
+               colour(stdout, COLOUR_NONE), loss->file, loss->offset,
+               loss->size == 0 ? "no data by itself" : human_bytes(loss->size).text, loss->what);
+        return;
+    }
+    object = json_append_object(output->losses);
+    json_add_text(object, "file", loss->file);
+    json_add_u64(object, "offset_bytes", loss->offset);
+    json_add_u64(object, "size_bytes", loss->size);
+    json_add_bytes(object, "message", slice_of(loss->what), false);
+}
+
+// --- the report ---
+
+static void print_keyspaces(const struct salvage_report *report)
+{
+    struct grid grid;
+
+    grid_init(&grid, "lrrl");
+    grid_head(&grid, "keyspace|records|values|");
+    for (size_t i = 0; i < report->keyspace_count; i++) {
+        const struct salvaged_keyspace *keyspace = &report->keyspaces[i];
+
+        grid_add(&grid, "%s", keyspace->name);
+        grid_add(&grid, "%s", human_count(keyspace->record_count).text);
+        grid_add(&grid, "%s", human_bytes(keyspace->value_bytes).text);
+        grid_add(&grid, "%s",
+                 keyspace->is_uncertain ? "may have been deleted"
+                 : !keyspace->is_named  ? "named by its id: the manifest is lost"
+                                        : "");
+    }
+    grid_print(&grid, 2);
+    grid_release(&grid);
+}
+
+static void print_report(const struct salvage_report *report)
+{
+    printf("read %" PRIu64 " tables, %" PRIu64 " segments with %" PRIu64 " commits of the log\n",
+           report->table_count, report->segment_count, report->frame_count);
+    if (!report->has_manifest)
+        printf("without a manifest: all tables are taken, and keys that were deleted before may "
+               "be back\n");
+    if (report->lost_frames > 0)
+        printf("%" PRIu64 " commits of the log are lost\n", report->lost_frames);
+    if (report->lost_values > 0)
+        printf("%" PRIu64 " keys are left out: their newest value is lost\n", report->lost_values);
+    if (report->uncertain_frame_count > 0 && !report->has_manifest)
+        printf("%" PRIu64 " commits may have been undone later; --uncertain salvages them apart\n",
+               report->uncertain_frame_count);
+    print_keyspaces(report);
+}
+
+static void print_json(const struct salvage_report *report, cJSON *losses)
+{
+    cJSON *object = json_object();
+    cJSON *keyspaces = json_add_array(object, "keyspaces");
+
+    for (size_t i = 0; i < report->keyspace_count; i++) {
+        const struct salvaged_keyspace *keyspace = &report->keyspaces[i];
+        cJSON *item = json_append_object(keyspaces);
+
+        json_add_u64(item, "id", keyspace->id);
+        json_add_bytes(item, "name", slice_of(keyspace->name), false);
+        json_add_bool(item, "is_named", keyspace->is_named);
+        json_add_bool(item, "is_uncertain", keyspace->is_uncertain);
+        json_add_u64(item, "records", keyspace->record_count);
+        json_add_u64(item, "value_bytes", keyspace->value_bytes);
+    }
+    json_add_bool(object, "has_manifest", report->has_manifest);
+    json_add_u64(object, "tables", report->table_count);
+    json_add_u64(object, "segments", report->segment_count);
+    json_add_u64(object, "commits", report->frame_count);
+    json_add_u64(object, "uncertain_commits", report->uncertain_frame_count);
+    json_add_u64(object, "records", report->record_count);
+    json_add_u64(object, "lost_commits", report->lost_frames);
+    json_add_u64(object, "lost_values", report->lost_values);
+    json_add_u64(object, "lost_bytes", report->lost_bytes);
+    cJSON_AddItemToObject(object, "losses", losses);
+    json_print(object);
+}
+
+static lsm_status salvage_verdict(const struct tool *tool, const struct salvage_report *report)
+{
+    const struct salvage_settings *settings = tool->settings;
+
+    if (report->loss_count == 0)
+        return LSM_OK;
+    return lsm_fail(LSM_CORRUPT, "%s: damaged in %" PRIu64 " places; %" PRIu64 " records %s",
+                    tool->operands[0], report->loss_count, report->record_count,
+                    settings->dry_run ? "are intact" : "are salvaged");
+}
+
+static lsm_status check_unused(const char *path)
+{
+    bool in_use;
+    const uint64_t holder = inspect_holder(path, &in_use);
+
+    if (!in_use)
+        return LSM_OK;
+    return lsm_fail(LSM_LOCKED, "%s: process %" PRIu64 " has it open, so it is not damaged enough",
+                    path, holder);
+}
+
+static lsm_status run_salvage(struct tool *tool)
+{
+    const struct salvage_settings *settings = tool->settings;
+    struct salvage_output output = {.tool = tool};
+    const struct salvage_request request = {
+        .env = env_posix(),
+        .from = tool->operands[0],
+        .to = settings->dry_run ? NULL : tool->operands[1],
+        .options = tool->options,
+        .take_uncertain = settings->uncertain,
+        .on_loss = tell_loss,
+        .ctx = &output,
+    };
+    struct salvage_report report;
+    lsm_status status;
+
+    if (settings->dry_run != (tool->operand_count == 1))
+        return usage_error(tool, "%s",
+                           settings->dry_run ? "--dry-run takes no new database"
+                                             : "the new database is not named");
+    TRY(check_unused(request.from));
+    output.losses = json_array();
+    status = db_salvage(&request, &report);
+    if (status != LSM_OK) {
+        cJSON_Delete(output.losses);
+        return status;
+    }
+    if (tool->json) {
+        print_json(&report, output.losses);
+    } else {
+        cJSON_Delete(output.losses);
+        print_report(&report);
+    }
+    status = salvage_verdict(tool, &report);
+    salvage_report_release(&report);
+    return status;
+}
+
+const struct command salvage_commands[] = {
+    {.name = "salvage",
+     .group = "Upkeep",
+     .operands = "DB [NEWDB]",
+     .operands_min = 1,
+     .operands_max = 2,
+     .summary = "Rebuild what is intact of a damaged database as a new one",
+     .details =
+         "Of each key the newest version that verifies is taken, from tables and from the log; a\n"
+         "commit of the log is taken whole or not at all. Each place that is damaged is told. DB\n"
+         "is not written to, and must not be open anywhere.\n\n"
+         "Works without CURRENT and without a manifest, too: then all tables are taken, keyspaces\n"
+         "may be named by their ids, and keys that were deleted long ago may be back. What of the\n"
+         "log may have been deleted in a part that is gone, --uncertain salvages into keyspaces\n"
+         "called NAME.uncertain.\n\n"
+         "Exit code 0 when nothing is lost, 4 when something is and the rest is salvaged.\n\n"
+         "Examples:\n"
+         "  lsmctl salvage people --dry-run\n"
+         "  lsmctl salvage people rescued && lsmctl verify rescued\n",
+     .flags = salvage_flags,
+     .settings_size = sizeof(struct salvage_settings),
+     .run = run_salvage},
+    {0},
+};
