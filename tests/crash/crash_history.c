@@ -85,12 +85,13 @@ static void gather_writes(const struct history *h, unsigned keyspace, unsigned k
 }
 
 // Whether the versions found are those that must be there and, of those that a merge may
-// have dropped, some: a deletion ends a history, and may itself be gone with all before it.
+// have dropped, some: what is behind a deletion may go in any order, but when the newest
+// deletion itself has gone nothing behind it may be left.
 static bool versions_match(const struct found_version *found, unsigned found_count,
                            const struct key_writes *writes, unsigned versions_kept)
 {
-    bool is_optional = false; // what comes is behind a deletion, or too old
-    bool has_ended = false;   // a deletion is gone
+    bool is_optional = false; // what comes is behind a deletion
+    bool has_ended = false;   // that is gone
     unsigned at = 0;
 
     for (unsigned i = 0; i < writes->count; i++) {
@@ -99,8 +100,8 @@ static bool versions_match(const struct found_version *found, unsigned found_cou
 
         if (at < found_count && found[at].number == number && !has_ended)
             at++;
-        else if (is_delete)
-            has_ended |= i < versions_kept;
+        else if (is_delete && !is_optional)
+            has_ended = i < versions_kept;
         else if (!is_optional && i < versions_kept)
             return false;
         is_optional |= is_delete;

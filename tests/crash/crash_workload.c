@@ -133,6 +133,24 @@ struct workload workload_random(struct random *random)
     return workload;
 }
 
+void workload_print(const struct workload *workload)
+{
+    static const char *const names[STEP_KINDS] = {
+        "put",    "delete", "batch", "txn",  "sync",   "flush",         "compact",
+        "create", "drop",   "jobs",  "idle", "reopen", "break-manifest"};
+
+    fprintf(stderr, "%s: %u versions, compression %u, memtable %zu, events %d\n", workload->name,
+            workload->versions_to_keep, workload->compression, workload->memtable_size,
+            workload->has_events);
+    for (size_t i = 0; i < workload->count; i++) {
+        const struct step *step = &workload->steps[i];
+
+        fprintf(stderr, "    %s key %u count %u size %u%s%s\n", names[step->kind], step->key,
+                step->count, step->size, step->keyspace == IN_OTHER ? " other" : "",
+                step->is_weak ? " weak" : "");
+    }
+}
+
 // --- opening and closing ---
 
 void session_init(struct session *s, const struct workload *workload, struct sim *sim,

@@ -76,6 +76,9 @@ lsm_status session_step(struct session *s, const struct step *step);
 // Nothing is open afterwards, whatever is returned.
 lsm_status session_close(struct session *s);
 
+// The workload in words, on stderr.
+void workload_print(const struct workload *workload);
+
 lsm_slice crash_key(unsigned key, char text[16]);
 
 #endif
