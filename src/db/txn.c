@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "base/plant.h"
 #include "db/commit.h"
 #include "db/txn_commit.h"
 
@@ -138,18 +139,19 @@ static lsm_status txn_read(struct lsm_txn *txn, const struct keyspace *keyspace,
                            lsm_buf *value)
 {
     const uint64_t hash = key_hash(keyspace->id, key);
+    const struct read_time time = {.ts = PLANTED(READ_AT_WRONG_TS) ? TS_MAX : txn->read_ts,
+                                   .wall = snapshot_slot_wall(txn->slot)};
     struct entry own;
 
     if (txn->writes != NULL && write_set_get(txn->writes, keyspace->id, key, hash, &own)) {
-        if (entry_is_absent(&own, own.expiry == 0 ? 0 : snapshot_slot_wall(txn->slot)))
+        if (entry_is_absent(&own, own.expiry == 0 ? 0 : time.wall))
             return lsm_fail(LSM_NOT_FOUND, "no such key");
         return value == NULL ? LSM_OK : buf_assign(value, own.value);
     }
-    if (txn->reads != NULL)
+    if (txn->reads != NULL && !(PLANTED(SKIP_ABSENT_VALIDATION) &&
+                                read_get(txn->db, keyspace, key, time, NULL) == LSM_NOT_FOUND))
         TRY(read_set_add_point(txn->reads, keyspace->id, key, hash));
-    return read_get(txn->db, keyspace, key,
-                    (struct read_time){.ts = txn->read_ts, .wall = snapshot_slot_wall(txn->slot)},
-                    value);
+    return read_get(txn->db, keyspace, key, time, value);
 }
 
 lsm_status lsm_txn_get(lsm_txn *txn, lsm_keyspace *handle, lsm_slice key, lsm_buf *value)

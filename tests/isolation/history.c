@@ -15,7 +15,10 @@ struct reading {
     struct {
         VECTOR(struct event);
     } items;
-    size_t savepoints[SAVEPOINTS_MAX]; // number of writes at that time
+    struct {
+        size_t write_count; // at that time
+        size_t counted;
+    } savepoints[SAVEPOINTS_MAX];
     // By key: one more than the index of the open transaction's read of it, if that is not
     // below the transaction's first.
     struct {
@@ -108,8 +111,10 @@ static void roll_back_to(const struct reading *reading, uint64_t savepoint)
 {
     const struct txn *txn = open_txn(reading);
 
-    for (size_t i = reading->savepoints[savepoint % SAVEPOINTS_MAX]; i < txn->write_count; i++)
+    savepoint %= SAVEPOINTS_MAX;
+    for (size_t i = reading->savepoints[savepoint].write_count; i < txn->write_count; i++)
         reading->history->writes.at[txn->first_write + i].fate = FATE_UNDONE;
+    reading->history->counted.count = reading->savepoints[savepoint].counted;
 }
 
 // The transaction's own write of `key` before write number `before`; NULL when there is none.
@@ -273,8 +278,13 @@ static void take_in_txn(struct reading *reading, const struct event *event)
     case EVENT_APPEND:
         add_write(reading, event);
         break;
+    case EVENT_EXPECTED:
+        add_read(reading, &(struct txn_read){.key = event->key, .value = event->value});
+        break;
     case EVENT_SAVEPOINT:
-        reading->savepoints[event->value % SAVEPOINTS_MAX] = txn->write_count;
+        reading->savepoints[event->value % SAVEPOINTS_MAX].write_count = txn->write_count;
+        reading->savepoints[event->value % SAVEPOINTS_MAX].counted =
+            reading->history->counted.count;
         break;
     case EVENT_ROLLBACK_TO:
         roll_back_to(reading, event->value);

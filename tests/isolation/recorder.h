@@ -31,6 +31,7 @@ enum event_kind {
     EVENT_READ_LIST,   // list `key` held the items
     EVENT_WRITE,       // register `key` := `value`; 0: deleted
     EVENT_APPEND,      // list `key` += `value`
+    EVENT_EXPECTED,    // register `key` held `value` when it was written
     EVENT_SAVEPOINT,   // number `value`, from 0
     EVENT_ROLLBACK_TO, // savepoint `value`
     EVENT_COMMITTING,  // from here on the outcome is open

@@ -434,6 +434,7 @@ Test(checker, a_counter_gives_each_number_once_and_upwards)
     assert_clean("s+0: cA1\n"
                  "s+0: cA2\n"
                  "s: cA3\n"
+                 "s+0: S cA3 R\n"
                  "s+0: cA3\n");
     assert_found("duplicate", "s+0: cA1\n"
                               "s+0: cA1\n");
