@@ -55,6 +55,7 @@ void ledger_settle(struct ledger *ledger, struct attempt_id id, lsm_status statu
         atomic_store(&attempt->outcome, OUTCOME_OK);
     else if (status != LSM_OUTCOME_UNKNOWN)
         atomic_store(&attempt->outcome, OUTCOME_FAILED);
+    atomic_fetch_add(&ledger->ended[status], 1);
     atomic_fetch_add(&ledger->acked, 1);
 }
 
@@ -64,6 +65,8 @@ void ledger_next_life(struct ledger *ledger, const struct model *model)
     ledger->life++;
     ledger->is_loading = false;
     ledger->acked = 0;
+    for (size_t i = 0; i < sizeof ledger->ended / sizeof ledger->ended[0]; i++)
+        ledger->ended[i] = 0;
     for (uint32_t t = 0; t < ledger->threads; t++) {
         for (uint32_t n = 0; n < ATTEMPTS_MAX && ledger->attempts[t][n].outcome != OUTCOME_NONE;
              n++)

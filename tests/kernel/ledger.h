@@ -56,20 +56,21 @@ struct model {
 struct ledger {
     uint64_t seed;
     uint32_t life;
-    uint32_t threads;           // writers, then the housekeeper
-    _Atomic uint64_t position;  // of the device's write log; stays 0 where there is none
-    _Atomic bool is_loading;    // the database is open, threads run
-    _Atomic uint64_t acked;     // in this life, to see that something happens
-    _Atomic bool is_in_trouble; // guards `trouble`
-    char trouble[TROUBLE_MAX];  // "" or the first thing found wrong
-    struct model model;         // before this life
+    uint32_t threads;          // writers, then the housekeeper
+    _Atomic uint64_t position; // of the device's write log; stays 0 where there is none
+    _Atomic bool is_loading;   // the database is open, threads run
+    _Atomic uint64_t acked;    // in this life, to see that something happens
+    _Atomic uint64_t ended[LSM_UNSUPPORTED + 1]; // attempts of this life by status
+    _Atomic bool is_in_trouble;                  // guards `trouble`
+    char trouble[TROUBLE_MAX];                   // "" or the first thing found wrong
+    struct model model;                          // before this life
     struct attempt attempts[THREADS_MAX][ATTEMPTS_MAX];
 };
 
 // How the load was cut short.
 struct cut {
     bool is_power;    // else the process died, and all that was acknowledged is there
-    bool allows_gaps; // commits that failed took timestamps with them
+    bool is_rough;    // writes failed: commits took timestamps with them, drops are undecided
     uint64_t durable; // records of the write log that the image has all of
     uint64_t last;    // and behind the last record that it can have anything of
 };

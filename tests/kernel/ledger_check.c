@@ -45,6 +45,15 @@ static bool may_have_happened(const struct check *check, uint32_t thread, uint32
            (!check->cut->is_power || atomic_load(&attempt->started_at) < check->cut->last);
 }
 
+// The same of one that makes or drops a keyspace: when it fails, both outcomes are possible.
+static bool may_have_changed(const struct check *check, uint32_t thread, uint32_t number)
+{
+    const struct attempt *attempt = &check->ledger->attempts[thread][number];
+
+    return may_have_happened(check, thread, number) ||
+           (check->cut->is_rough && atomic_load(&attempt->outcome) == OUTCOME_FAILED);
+}
+
 // Whether the attempt was acknowledged before the cut.
 static bool was_acknowledged(const struct check *check, uint32_t thread, uint32_t number)
 {
@@ -153,7 +162,7 @@ static bool check_trimmed(struct check *check)
     const struct model *model = check->model;
     const bool is_trimmed = check->commit_ts[0][0] != 0;
 
-    if (!is_trimmed && check->count > 0)
+    if (!is_trimmed && check->count > 0 && !check->cut->is_rough)
         return ledger_trouble(check->ledger, "commit %u/%u is there, the first of its life is not",
                               check->commits[0].id.thread, check->commits[0].id.number);
     if (check->old_count != (is_trimmed ? 0 : model->journal_count) ||
@@ -242,7 +251,7 @@ static bool check_dense(struct check *check)
 
         if (ts == before)
             return ledger_trouble(check->ledger, "two commits at timestamp %lu", ts);
-        if (check->cut->allows_gaps || ts == before + 1)
+        if (check->cut->is_rough || ts == before + 1)
             continue;
         if (ts > before + 2 || !drop_explains(check, before + 1))
             return ledger_trouble(check->ledger, "HOLE: nothing between timestamps %lu and %lu",
@@ -272,7 +281,7 @@ static void apply_commits(struct check *check)
 
     memset(model->slots[STORE_TEMP], 0, sizeof model->slots[STORE_TEMP]);
     model->temp_generation = UINT32_MAX;
-    if (check->count > 0) {
+    if (check->commit_ts[0][0] != 0) { // trimmed
         model->journal_count = 0;
         model->journal_hash = 0;
     }
@@ -444,7 +453,7 @@ static bool check_listed(struct check *check, const char *name, uint32_t generat
     lsm_keyspace *keyspace;
     bool is_right;
 
-    if (create == ATTEMPTS_MAX || !may_have_happened(check, thread, create))
+    if (create == ATTEMPTS_MAX || !may_have_changed(check, thread, create))
         return ledger_trouble(check->ledger, "keyspace %s was never made", name);
     if (drop != ATTEMPTS_MAX && was_acknowledged(check, thread, drop))
         return ledger_trouble(check->ledger, "keyspace %s was dropped", name);
@@ -472,7 +481,7 @@ static bool check_last_created(struct check *check, const bool *is_listed)
             atomic_load(&check->ledger->attempts[thread][create].outcome) == OUTCOME_NONE)
             break;
         if (was_acknowledged(check, thread, create) && !is_listed[g] &&
-            (drop == ATTEMPTS_MAX || !may_have_happened(check, thread, drop)))
+            (drop == ATTEMPTS_MAX || !may_have_changed(check, thread, drop)))
             return ledger_trouble(check->ledger, "keyspace temp-%u-%u is gone", check->ledger->life,
                                   g);
     }

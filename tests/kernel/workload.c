@@ -64,12 +64,15 @@ static bool is_in_trouble(const struct worker *worker)
     return atomic_load(&worker->load->ledger->is_in_trouble);
 }
 
-// Whether an attempt may end so. A rough load may meet any error but damage.
-static bool is_tolerable(const struct load *load, lsm_status status)
+// Whether a call may end so. What fails for lack of something still never looks like damage.
+static bool is_tolerable(bool may_fail, lsm_status status)
 {
-    if (status == LSM_OK || status == LSM_CONFLICT)
-        return true;
-    return load->is_rough && status != LSM_CORRUPT && status != LSM_UNSUPPORTED;
+    return status == LSM_OK || (may_fail && status != LSM_CORRUPT && status != LSM_UNSUPPORTED);
+}
+
+static bool is_tolerable_write(const struct load *load, lsm_status status)
+{
+    return status == LSM_CONFLICT || is_tolerable(load->writes_may_fail, status);
 }
 
 static lsm_keyspace *keyspace_of(const struct worker *worker, enum store store)
@@ -177,7 +180,7 @@ static void commit_ended(void *ctx, lsm_status status, uint64_t commit_ts)
 {
     struct pending *pending = ctx;
 
-    if (!is_tolerable(pending->load, status))
+    if (!is_tolerable_write(pending->load, status))
         (void)ledger_trouble(pending->load->ledger, "an asynchronous commit: %s",
                              lsm_status_name(status));
     ledger_settle(pending->load->ledger, pending->id, status, commit_ts);
@@ -326,7 +329,7 @@ static void attempt(struct worker *worker, uint32_t number)
         status = run_plan(worker, id, &plan, &is_pending, &ts);
     if (is_pending)
         return;
-    if (!is_tolerable(worker->load, status))
+    if (!is_tolerable_write(worker->load, status))
         (void)ledger_trouble(ledger, "attempt %u/%u (kind %d): %s: %s", id.thread, id.number,
                              plan.kind, lsm_status_name(status), lsm_errmsg());
     ledger_settle(ledger, id, status, status == LSM_OK ? ts : 0);
@@ -372,6 +375,9 @@ static void check_pair(struct reader *reader, lsm_snapshot *snapshot, uint32_t s
     const lsm_status main_status = get_stamp(snapshot, NULL, slot, &main_stamp);
     const lsm_status twin_status = get_stamp(snapshot, reader->twin, slot, &twin_stamp);
 
+    if (reader->load->reads_may_fail && (main_status != LSM_OK || twin_status != LSM_OK) &&
+        is_tolerable(true, main_status) && is_tolerable(true, twin_status))
+        return;
     if ((main_status != LSM_OK && main_status != LSM_NOT_FOUND) || main_status != twin_status)
         (void)ledger_trouble(reader->load->ledger, "pair %u: %s and %s: %s", slot,
                              lsm_status_name(main_status), lsm_status_name(twin_status),
@@ -398,7 +404,7 @@ static void check_scan(struct reader *reader, lsm_snapshot *snapshot)
         }
         lsm_iter_close(it);
     }
-    if (status != LSM_NOT_FOUND && !reader->load->is_rough)
+    if (status != LSM_NOT_FOUND && !is_tolerable(reader->load->reads_may_fail, status))
         (void)ledger_trouble(reader->load->ledger, "a scan of a snapshot: %s: %s",
                              lsm_status_name(status), lsm_errmsg());
 }
@@ -411,8 +417,8 @@ static void *run_reader(void *ctx)
         lsm_snapshot *snapshot;
 
         if (lsm_snapshot_new(reader->load->db, "reader", &snapshot) != LSM_OK)
-            break;
-        for (uint32_t i = 0; i < 8 && !reader->load->is_rough; i++)
+            continue;
+        for (uint32_t i = 0; i < 8; i++)
             check_pair(reader, snapshot, (uint32_t)random_below(&reader->random, PAIRS));
         check_scan(reader, snapshot);
         lsm_snapshot_free(snapshot);
@@ -477,6 +483,8 @@ static void run_threads(struct load *load, struct worker *workers)
         if (pthread_create(&workers[t].handle, NULL, run_worker, &workers[t]) != 0)
             abort();
     }
+    if (load->begun != NULL)
+        load->begun();
     for (uint32_t t = 0; t < load->ledger->threads; t++)
         (void)pthread_join(workers[t].handle, NULL);
     atomic_store(&reader.is_over, true);
@@ -494,11 +502,11 @@ bool load_run(struct load *load)
     if (status == LSM_OK) {
         attempt(&workers[0], 0);
         run_threads(load, workers);
-    } else if (!is_tolerable(load, status)) {
+    } else if (!is_tolerable_write(load, status)) {
         (void)ledger_trouble(ledger, "a life cannot begin: %s", lsm_errmsg());
     }
     // An asynchronous commit settles its attempt from another thread.
-    if (status == LSM_OK && lsm_wait_idle(load->db) != LSM_OK && !load->is_rough)
+    if (status == LSM_OK && lsm_wait_idle(load->db) != LSM_OK && !load->writes_may_fail)
         (void)ledger_trouble(ledger, "lsm_wait_idle: %s", lsm_errmsg());
     for (uint32_t t = 0; t < ledger->threads; t++)
         worker_release(&workers[t]);

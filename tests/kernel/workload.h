@@ -19,9 +19,11 @@ lsm_options *busy_options(struct random *random);
 
 struct load {
     struct ledger *ledger;
-    lsm_db *db;        // open; stays the caller's
-    uint32_t attempts; // per thread, at most ATTEMPTS_MAX
-    bool is_rough;     // writes may fail: that is noted, and the load goes on
+    lsm_db *db;           // open; stays the caller's
+    uint32_t attempts;    // per thread, at most ATTEMPTS_MAX
+    bool writes_may_fail; // softly or for good: that is noted, and the load goes on
+    bool reads_may_fail;  // as long as they fail with an error
+    void (*begun)(void);  // when all threads have been made; may be NULL
 };
 
 // Begins the life: drops what earlier ones left, trims the journal, then runs all threads to

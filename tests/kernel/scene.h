@@ -1,0 +1,67 @@
+// scene.h -- scenes: a database meets one shortage or failure of the system.
+//
+// A scene runs lives (see plan.h) one after another, mostly on one open database, and changes
+// the world between them. After each life all of the database is checked against the ledger.
+
+#ifndef LSM_TESTS_KERNEL_SCENE_H
+#define LSM_TESTS_KERNEL_SCENE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernel/ledger.h"
+#include "kernel/workdir.h"
+#include "kernel/workload.h"
+#include "support/random.h"
+
+struct scene {
+    struct ledger *ledger;
+    struct random random;
+    char dir[PATH_MAX_HERE];       // in memory, usually
+    char mnt[PATH_MAX_HERE + 16];  // an empty directory in it
+    char path[PATH_MAX_HERE + 32]; // of the database: in mnt
+    lsm_db *db;                    // closed at the end if it is open
+    char told[256];                // what happened, for the report
+};
+
+struct scenario {
+    const char *name;
+    bool (*run)(struct scene *scene); // false: ledger_trouble() tells
+};
+
+// Runs every scenario, or the rounds that the arguments tell. Returns what main() is to return.
+int scenes_run(const char *name, bool needs_devices, const struct scenario *scenarios, size_t count,
+               int argc, char **argv);
+
+bool scene_open(struct scene *scene);
+bool scene_open_read_only(struct scene *scene);
+bool scene_close(struct scene *scene);
+
+// How writes of a life may end.
+enum mood {
+    MOOD_FINE,   // none fails
+    MOOD_ROUGH,  // they may; reads do not
+    MOOD_STARVED // both may
+};
+
+// One life on the open database, and the check behind it.
+bool scene_live(struct scene *scene, uint32_t attempts, enum mood mood);
+// The parts of it.
+bool scene_load(struct scene *scene, uint32_t attempts, enum mood mood, void (*begun)(void));
+bool scene_check(struct scene *scene, const struct cut *cut);
+
+// A life in a process that is killed while it runs.
+bool scene_live_and_kill(struct scene *scene);
+
+// That the open database's health is `state`.
+bool scene_expect_health(struct scene *scene, lsm_health_state state);
+// That `status` is `expected` and has words.
+bool scene_expect(struct scene *scene, const char *what, lsm_status status, lsm_status expected);
+
+// Attempts of the life that ended with `status`.
+uint64_t scene_ended(const struct scene *scene, lsm_status status);
+
+void scene_tell(struct scene *scene, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool scene_failed(struct scene *scene, const char *what); // with errno
+
+#endif
