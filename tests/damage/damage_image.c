@@ -213,6 +213,7 @@ struct image_file *image_last(struct image *image, enum filename_kind kind)
 void image_put(struct image *image, const char *name, const void *bytes, size_t size)
 {
     struct image_file *file = image_find(image, name);
+    uint8_t *copy = must_copy(bytes, size); // they may be the file's own
     uint64_t number;
 
     if (file == NULL) {
@@ -223,7 +224,7 @@ void image_put(struct image *image, const char *name, const void *bytes, size_t 
         (void)snprintf(file->name, sizeof file->name, "%s", name);
     }
     free(file->bytes);
-    file->bytes = must_copy(bytes, size);
+    file->bytes = copy;
     file->size = size;
 }
 
