@@ -5,6 +5,16 @@
 #include "isolation/cycle.h"
 #include "isolation/linear.h"
 
+static bool has_write_skew(struct history *history, const struct edges *edges)
+{
+    struct findings findings = {0};
+
+    for (size_t t = 0; t < history->txns.count; t++)
+        history->txns.at[t].level = LEVEL_SERIALIZABLE;
+    cycle_find(history, edges, &findings);
+    return findings.counts[ANOMALY_G2_ITEM] + findings.counts[ANOMALY_G2] > 0;
+}
+
 void checker_judge(const struct recorder *recorders, size_t count, struct verdict *verdict)
 {
     struct history history = {0};
@@ -23,6 +33,8 @@ void checker_judge(const struct recorder *recorders, size_t count, struct verdic
     verdict->edges = edges.count;
     for (size_t t = 0; t < history.txns.count; t++)
         verdict->committed += history.txns.at[t].outcome == OUTCOME_COMMITTED;
+    if (verdict->findings.total == 0)
+        verdict->has_write_skew = has_write_skew(&history, &edges);
     history_release(&history);
     free(edges.at);
 }

@@ -15,6 +15,9 @@ struct verdict {
     uint64_t committed; // of them
     uint64_t reads;     // of other transactions' versions
     uint64_t edges;     // inferred
+    // Whether the history would be rejected if its snapshot transactions were serializable: if
+    // it never would, the history tries nothing that only validation prevents.
+    bool has_write_skew;
 };
 
 // `recorders`: one per thread; none is written any more.

@@ -31,6 +31,8 @@ struct totals {
     uint64_t reads;
     uint64_t edges;
     uint64_t kills;
+    uint64_t rounds;
+    uint64_t skewed; // rounds whose snapshot transactions show write skew
     uint64_t counts[COUNT_KINDS];
 };
 
@@ -120,6 +122,8 @@ static void judge_history(struct campaign *campaign, struct stage *stage, struct
     totals->committed += verdict.committed;
     totals->reads += verdict.reads;
     totals->edges += verdict.edges;
+    totals->rounds++;
+    totals->skewed += verdict.has_write_skew;
     for (unsigned i = 0; i < COUNT_KINDS; i++)
         totals->counts[i] += atomic_load(&stage->counts[i]);
     if (findings->total == 0)
@@ -160,13 +164,17 @@ static void run_round(struct campaign *campaign, struct random *random, struct t
 static void tell_totals(const struct totals *t)
 {
     printf("isolation: %" PRIu64 " committed, %" PRIu64 " conflicts, %" PRIu64
-           " rolled back, %" PRIu64 " versions read, %" PRIu64 " dependencies, %" PRIu64 " kills\n",
-           t->committed, t->counts[COUNT_CONFLICTS], t->counts[COUNT_ROLLBACKS], t->reads, t->edges,
-           t->kills);
+           " rolled back, %" PRIu64 " asynchronous, %" PRIu64 " versions read, %" PRIu64
+           " dependencies, %" PRIu64 " kills\n",
+           t->committed, t->counts[COUNT_CONFLICTS], t->counts[COUNT_ROLLBACKS],
+           t->counts[COUNT_ASYNC], t->reads, t->edges, t->kills);
     printf("isolation: %" PRIu64 " transfers, %" PRIu64 " audits, %" PRIu64
            " long snapshots read %" PRIu64 " times while %" PRIu64 " transactions ran\n",
            t->counts[COUNT_TRANSFERS], t->counts[COUNT_AUDITS], t->counts[COUNT_SNAPSHOTS],
            t->counts[COUNT_REPEATS], t->counts[COUNT_OVERWRITES]);
+    printf("isolation: snapshot transactions show write skew in %" PRIu64 " of %" PRIu64
+           " rounds\n",
+           t->skewed, t->rounds);
 }
 
 int main(int argc, char **argv)

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "isolation/steps.h"
+
 static const lsm_write_options written = {.sync = LSM_SYNC_WRITTEN};
 
 static void must(const struct worker *w, lsm_status status, const char *what)
@@ -146,7 +148,7 @@ static void exchange_place(struct worker *w)
 
 static void append(struct worker *w)
 {
-    const uint32_t key = worker_any_list(w);
+    const uint32_t key = step_any_list(w);
     const uint64_t element = w->next_value++;
     struct key_bytes bytes;
 
@@ -162,7 +164,7 @@ static void append(struct worker *w)
 
 static void get_list(struct worker *w)
 {
-    const uint32_t key = worker_any_list(w);
+    const uint32_t key = step_any_list(w);
     struct key_bytes bytes;
     lsm_status status;
     lsm_slice list;
@@ -172,7 +174,7 @@ static void get_list(struct worker *w)
     if (status != LSM_NOT_FOUND)
         must(w, status, "a read of a list");
     list = (lsm_slice){w->buf.data, w->buf.size};
-    worker_record_list(w, key, status == LSM_OK ? &list : NULL);
+    step_record_list(w, key, status == LSM_OK ? &list : NULL);
     worker_finish(w, EVENT_COMMITTED, 0);
 }
 

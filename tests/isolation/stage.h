@@ -21,6 +21,7 @@ enum {
     COUNT_ROLLBACKS,
     COUNT_TRANSFERS,
     COUNT_AUDITS,
+    COUNT_ASYNC,      // commits not waited for at once
     COUNT_SNAPSHOTS,  // long ones
     COUNT_REPEATS,    // scans of them after the first
     COUNT_OVERWRITES, // commits while the longest-lived was open

@@ -208,6 +208,7 @@ Test(checker, one_transaction_after_the_other_is_clean)
                  "o@3+0: rA0 lL1.2.3 [A-C:]\n");
     cr_assert(eq(u64, verdict.txns, 5));
     cr_assert(eq(u64, verdict.committed, 4));
+    cr_assert(not(verdict.has_write_skew));
 }
 
 Test(checker, a_snapshot_reads_the_past_while_others_write)
@@ -290,6 +291,7 @@ Test(checker, g2_item_is_write_skew_and_only_snapshots_may)
                             "s 10-50+2: rB0 wA1\n");
     assert_clean("n 10-50+1: rA0 wB1\n"
                  "n 10-50+2: rB0 wA1\n");
+    cr_assert(verdict.has_write_skew);
     // The one whose reads are not validated commits last, or first.
     assert_clean("s 10-50+1: rA0 wB1\n"
                  "n 10-50+2: rB0 wA1\n");

@@ -2,7 +2,7 @@
 
 #include <time.h>
 
-#include "isolation/single.h"
+#include "isolation/steps.h"
 
 #define REPEATS_MAX     12
 #define EVENTS_PER_VIEW ((size_t)64 * REGISTERS) // all that is seen of one snapshot, amply
@@ -50,7 +50,7 @@ static void read_list(struct worker *w, lsm_snapshot *snapshot, uint32_t key)
     if (status != LSM_NOT_FOUND)
         must(w, status, "a list of a snapshot");
     list = (lsm_slice){w->buf.data, w->buf.size};
-    worker_record_list(w, key, status == LSM_OK ? &list : NULL);
+    step_record_list(w, key, status == LSM_OK ? &list : NULL);
 }
 
 static void read_register(struct worker *w, lsm_snapshot *snapshot, uint32_t key)
@@ -94,7 +94,7 @@ static bool move_on(struct worker *w, lsm_iter *it, uint32_t *low)
 static void watch(struct worker *w)
 {
     const uint64_t start = finished(w);
-    const uint32_t list = worker_any_list(w);
+    const uint32_t list = step_any_list(w);
     uint32_t low = 0;
     bool is_moving = true;
     lsm_snapshot *snapshot;
@@ -105,7 +105,8 @@ static void watch(struct worker *w)
     record(w->recorder, EVENT_READ_TS, 0, lsm_snapshot_ts(snapshot));
     old = open_range(w, snapshot, 0, REGISTERS);
     for (int i = 0; i < REPEATS_MAX && !stage_is_over(w->model->stage); i++) {
-        worker_scan(w, open_range(w, snapshot, 0, REGISTERS), 0, REGISTERS, UINT32_MAX, i % 2 != 0);
+        step_record_scan(w, open_range(w, snapshot, 0, REGISTERS), 0, REGISTERS, UINT32_MAX,
+                         i % 2 != 0);
         read_list(w, snapshot, list);
         read_register(w, snapshot, (uint32_t)random_below(&w->random, REGISTERS));
         worker_audit(w, open_range(w, snapshot, FIRST_ACCOUNT, FIRST_ACCOUNT + ACCOUNTS));

@@ -26,10 +26,8 @@ void *worker_run(void *arg);
 // One transaction that reads everything there is, with its timestamps.
 void worker_read_all(struct worker *worker);
 
-// Reads registers of `worker`'s open transaction through an iterator (which it closes) and
-// records what it saw: all of [low, high), or up to `count_max` entries of it.
-void worker_scan(struct worker *worker, lsm_iter *it, uint32_t low, uint32_t high,
-                 unsigned count_max, bool is_backward);
+// Ends a transaction in the history; the process may be killed in this very place.
+void worker_finish(struct worker *worker, enum event_kind outcome, uint64_t ts);
 
 // The sum of all accounts, through an iterator over them.
 void worker_audit(struct worker *worker, lsm_iter *it);
