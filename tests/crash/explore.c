@@ -19,11 +19,14 @@
 #include "crash_images.h"
 #include "crash_workload.h"
 #include "support/campaign.h"
+#include "support/publish_check.h"
 
 #define DEPTH_MAX 3
 
 // Of so many images one has its recovery crashed: by how often it was crashed before.
 static const uint64_t recovery_share[DEPTH_MAX] = {100, 200, 200};
+// Of so many images one is recovered under the eyes of the publish check.
+#define PUBLISH_SHARE 16
 // Of so many images one has every table and segment verified.
 #define VERIFY_SHARE 4
 
@@ -41,6 +44,7 @@ struct explorer {
     const struct workload *workload;
     struct hash_set seen;
     struct place path[DEPTH_MAX + 1]; // of the image at hand
+    struct publish_check publish;     // of the process at hand
     bool has_failed;                  // in this round
 
     uint64_t images;
@@ -48,6 +52,8 @@ struct explorer {
     uint64_t by_depth[DEPTH_MAX + 1]; // of the distinct ones
     uint64_t by_call[SIM_OPS][SIM_KINDS];
     uint64_t by_survival[SIM_BYTES + 1];
+    uint64_t edits; // that the publish check has looked at
+    uint64_t unlinks;
 };
 
 // --- what went wrong ---
@@ -69,6 +75,17 @@ static void fail(struct explorer *e, unsigned depth, const char *what)
     }
     campaign_violation(&e->campaign, "%s: %s: %s: %s", e->workload->name, where, what,
                        lsm_errmsg());
+}
+
+static lsm_status stop_publish_check(struct explorer *e, struct sim *sim)
+{
+    const struct publish_check check = e->publish;
+
+    publish_check_stop(sim);
+    e->publish = (struct publish_check){.edits = 0};
+    e->edits += check.edits;
+    e->unlinks += check.unlinks;
+    return check.violations == 0 ? LSM_OK : lsm_fail(LSM_CORRUPT, "%s", check.what);
 }
 
 // --- a life after the crash ---
@@ -104,6 +121,7 @@ static lsm_status end(struct explorer *e, struct session *s)
     sim_crash_at(s->sim, 1);
     (void)session_close(s); // fails, since the power has gone
     sim_restart(s->sim, SIM_NONE, 0);
+    publish_check_restart(&e->publish);
     return LSM_OK;
 }
 
@@ -131,6 +149,8 @@ static void check_recovery(struct explorer *e, struct sim *sim, struct history *
     session_init(&s, e->workload, sim, history);
     if (recovery != NULL)
         moments_watch(recovery, sim, history);
+    if (random_one_in(&e->random, PUBLISH_SHARE))
+        publish_check_start(&e->publish, sim);
     status = session_open(&s);
     moments_unwatch(sim);
     if (status != LSM_OK)
@@ -140,6 +160,8 @@ static void check_recovery(struct explorer *e, struct sim *sim, struct history *
     if (status == LSM_OK && (status = live_on(e, &s)) != LSM_OK)
         fail(e, depth, "cannot go on");
     (void)session_close(&s);
+    if (stop_publish_check(e, sim) != LSM_OK && status == LSM_OK)
+        fail(e, depth, "publishes in the wrong order");
 }
 
 static uint64_t hash_of(const struct sim *sim, const struct history *h)
@@ -219,7 +241,8 @@ static void run_watched(struct explorer *e, struct moments *moments)
         abort();
     session_init(&s, e->workload, sim, history);
     moments_watch(moments, sim, history);
-    if (run(&s) != LSM_OK) {
+    publish_check_start(&e->publish, sim);
+    if (run(&s) != LSM_OK || stop_publish_check(e, sim) != LSM_OK) {
         e->has_failed = true;
         campaign_violation(&e->campaign, "%s: without a crash: %s", e->workload->name,
                            lsm_errmsg());
@@ -305,6 +328,8 @@ static void print_figures(const struct explorer *e)
            " distinct; crashes in recovery: depth 1 %" PRIu64 ", depth 2 %" PRIu64
            ", depth 3 %" PRIu64 "\n",
            e->images, e->distinct, e->by_depth[1], e->by_depth[2], e->by_depth[3]);
+    printf("explore: publish protocol: %" PRIu64 " edits, %" PRIu64 " unlinks\n", e->edits,
+           e->unlinks);
     printf("explore: surviving");
     for (unsigned i = 0; i <= SIM_BYTES; i++)
         printf("%s %s %" PRIu64, i == 0 ? ":" : ",", survival_name((enum sim_survival)i),
