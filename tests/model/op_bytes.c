@@ -119,7 +119,7 @@ lsm_slice op_value(uint32_t stamp, uint32_t size, uint8_t *to)
     for (uint32_t i = 0; i < size; i++) {
         if (i % 16 == 0)
             word = word * 0xD1342543DE82EF95u + 1;
-        to[i] = i % 16 < 8 ? (uint8_t)(word >> (i % 8 * 8)) : (uint8_t)stamp;
+        to[i] = (uint8_t)(i % 16 < 8 ? word >> (i % 8 * 8) : stamp);
     }
     return slice_make(to, size);
 }

@@ -43,7 +43,7 @@ static const struct {
     {OP_UPDATE, 12},
     {OP_BATCH_PUT, 12},
     {OP_BATCH_DELETE, 8},
-    {OP_BATCH_CLEAR, 5},
+    {OP_BATCH_CLEAR, 6},
     {OP_BATCH_WRITE, 8},
     {OP_BEGIN, 24},
     {OP_TXN_PUT, 36},
@@ -54,8 +54,8 @@ static const struct {
     {OP_RELEASE, 6},
     {OP_COMMIT, 18},
     {OP_COMMIT_ASYNC, 8},
-    {OP_ROLLBACK, 4},
-    {OP_TXN_FREE, 4},
+    {OP_ROLLBACK, 5},
+    {OP_TXN_FREE, 5},
     {OP_GET, 50},
     {OP_EXISTS, 14},
     {OP_MULTI_GET, 12},
@@ -72,24 +72,24 @@ static const struct {
     {OP_ITER_PREV, 40},
     {OP_ITER_CLOSE, 26},
     {OP_KEYSPACE_OPEN, 10},
-    {OP_KEYSPACE_DROP, 4},
-    {OP_KEYSPACE_ALTER, 4},
-    {OP_KEYSPACE_LIST, 4},
+    {OP_KEYSPACE_DROP, 6},
+    {OP_KEYSPACE_ALTER, 6},
+    {OP_KEYSPACE_LIST, 5},
     {OP_FLUSH, 8},
-    {OP_SYNC, 5},
+    {OP_SYNC, 6},
     {OP_COMPACT, 6},
     {OP_IDLE, 5},
     {OP_JOBS, 30},
-    {OP_VERIFY, 3},
-    {OP_RESUME, 3},
+    {OP_VERIFY, 5},
+    {OP_RESUME, 5},
     {OP_SET_OPTION, 8},
     {OP_ADVANCE, 14},
     {OP_INSPECT, 8},
     {OP_MISUSE, 6},
     {OP_CHECK, 5},
-    {OP_READ_ONLY, 4},
-    {OP_REOPEN, 4},
-    {OP_CRASH, 5},
+    {OP_READ_ONLY, 5},
+    {OP_REOPEN, 6},
+    {OP_CRASH, 9},
 };
 
 static enum op_kind random_kind(struct random *random)
@@ -321,11 +321,11 @@ static void forget_children(struct generator *g)
 static void fill_crash(struct generator *g, struct op *op)
 {
     forget_children(g);
-    op->field[F_N] = 1 + below(g, one_in(g, 2) ? 8 : 200);
+    op->field[F_N] = 1 + below(g, one_in(g, 3) ? 8 : 400);
     op->field[F_TO] = one_in(g, 3) ? 1 + below(g, 40) : 0;
     op->field[F_SIZE] = below(g, 4);
     op->field[F_STAMP] = below(g, 1u << 30);
-    op->field[F_FLAGS] = one_in(g, 4) ? 0 : below(g, 40);
+    op->field[F_FLAGS] = one_in(g, 4) ? 0 : below(g, 100);
     g->armed = op->field[F_FLAGS] + 1;
 }
 
