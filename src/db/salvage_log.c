@@ -3,12 +3,15 @@
 //     segments by id    |--------|--  gap  --|------|---x--|------|
 //                         uncertain              certain
 //
-// A frame below the replay position is certain when every frame from it to there is whole and
-// in sequence: then whatever has deleted what it wrote is there, too. From the replay position
-// on all whole frames are, as recovery would take them; one that is missing (x) is lost.
-// Without a manifest the replay position is taken to be behind the newest entry of all tables.
+// A commit below the replay position is certain when every commit from it to there is whole,
+// and no timestamp is missing: then whatever has deleted what it wrote is there, too. (Sequence
+// numbers do not tell: they begin again when nothing is left to replay.) From the replay
+// position on all whole frames are, as recovery would take them; one that is missing (x) is
+// lost. Without a manifest the replay position is taken to be behind the newest entry of all
+// tables, and only what is missing inside a segment is passed over: segments that the log has
+// left go as a whole.
 //
-// A frame that a restart copied is met twice: the segment with the higher id counts.
+// A commit that a restart copied is met twice: the segment with the higher id counts.
 
 #include <stdlib.h>
 
@@ -23,8 +26,8 @@
 struct log_file {
     struct file_header header; // as it is, or as it must have been
     uint64_t limit;            // no frame of the log lies behind it; 0: not known
-    uint64_t first_sequence;   // of its frames; UINT64_MAX: it has none
-    uint64_t sequence_limit;   // frames from there on lie in a later segment
+    uint64_t first_ts;         // of its commits; UINT64_MAX: it has none
+    uint64_t ts_limit;         // commits from there on lie in a later segment
     struct file *file;         // open for values, or NULL
 };
 
@@ -36,12 +39,13 @@ struct salvage_log {
     size_t open_count;
     lsm_buf record;
 
-    // Of the frame before, while finding out.
+    // Of the commit before, while finding out.
     struct log_file *at;
-    bool has_last;
     bool was_unflushed;
-    bool has_gap;
-    uint64_t last_sequence;
+    bool has_gap;     // what followed does not verify
+    uint64_t last_ts; // 0: there was none
+    uint32_t last_segment;
+    uint64_t last_sequence; // of any frame
 
     struct log_position certain_from;
     struct salvage_log_found found;
@@ -152,7 +156,7 @@ static lsm_status identify(const struct salvage_log *log, const char *name,
 static lsm_status add_file(void *ctx, const char *name, uint64_t size, bool is_regular)
 {
     struct salvage_log *log = ctx;
-    struct log_file file = {.first_sequence = UINT64_MAX, .sequence_limit = UINT64_MAX};
+    struct log_file file = {.first_ts = UINT64_MAX, .ts_limit = UINT64_MAX};
     struct log_link named;
     bool is_named;
     lsm_status status;
@@ -266,33 +270,53 @@ static void start_over(struct salvage_log *log, struct log_position position)
     log->found.certain_count = 0;
 }
 
+// A commit that verifies: does it follow the one before?
+static void note_commit(struct salvage_log *log, struct log_position position, uint64_t ts)
+{
+    const bool unflushed = is_unflushed(log, position, ts);
+    const bool follows = !log->has_gap && log->last_ts != 0 && ts <= log->last_ts + 1;
+    const bool is_log = log->input.state != NULL || log->last_segment == position.segment;
+
+    if (!follows && !(unflushed && log->was_unflushed && is_log))
+        start_over(log, position);
+    log->found.certain_count++;
+    if (log->at->first_ts == UINT64_MAX)
+        log->at->first_ts = ts;
+    log->was_unflushed = unflushed;
+    log->has_gap = false;
+    log->last_ts = ts;
+    log->last_segment = position.segment;
+}
+
 static lsm_status note_frame(void *ctx, uint64_t offset, uint64_t size,
                              const struct frame_header *header, lsm_slice entries)
 {
     struct salvage_log *log = ctx;
     const struct log_position position = {(uint32_t)log->at->header.number, offset};
-    bool unflushed, has_gap;
 
     (void)entries;
     if (header == NULL) {
         note_gap(log, position, size);
         return LSM_OK;
     }
-    unflushed = is_unflushed(log, position, header->ts);
-    has_gap = log->has_last && header->sequence > log->last_sequence + 1;
-    if (has_gap && unflushed && log->was_unflushed)
+    if (log->was_unflushed && header->sequence > log->last_sequence + 1)
         log->found.lost_frames += header->sequence - log->last_sequence - 1;
-    has_gap = has_gap || log->has_gap;
-    if (!log->has_last || (has_gap && !(unflushed && log->was_unflushed)))
-        start_over(log, position);
-    log->found.certain_count += header->type == FRAME_COMMIT;
-    if (log->at->first_sequence == UINT64_MAX)
-        log->at->first_sequence = header->sequence;
-    log->has_last = true;
-    log->has_gap = false;
-    log->was_unflushed = unflushed;
     log->last_sequence = header->sequence;
+    if (header->type == FRAME_COMMIT)
+        note_commit(log, position, header->ts);
+    else if (header->ts > log->last_ts)
+        log->has_gap = true; // it tells the timestamp of the commit before it
     return LSM_OK;
+}
+
+// What tables hold already counts only when nothing is missing behind it either.
+static void note_end(struct salvage_log *log)
+{
+    const struct manifest_state *state = log->input.state;
+    const uint64_t last_ts = state != NULL ? state->last_ts : log->input.flushed_ts;
+
+    if (!log->was_unflushed && (log->has_gap || log->last_ts < last_ts))
+        start_over(log, (struct log_position){.segment = UINT32_MAX, .offset = UINT64_MAX});
 }
 
 static lsm_status find_certain(struct salvage_log *log)
@@ -312,10 +336,11 @@ static lsm_status find_certain(struct salvage_log *log)
                          lsm_errmsg());
         log->has_gap = log->has_gap || status != LSM_OK;
     }
+    note_end(log);
     for (size_t i = log->file_count; i-- > 0;) {
-        log->files[i].sequence_limit = limit;
-        if (log->files[i].first_sequence < limit)
-            limit = log->files[i].first_sequence;
+        log->files[i].ts_limit = limit;
+        if (log->files[i].first_ts < limit)
+            limit = log->files[i].first_ts;
     }
     return LSM_OK;
 }
@@ -339,7 +364,7 @@ static lsm_status hand_frame(void *ctx, uint64_t offset, uint64_t size,
 
     (void)size;
     if (header == NULL || header->type != FRAME_COMMIT || header->ts <= h->last_ts ||
-        header->sequence >= h->file->sequence_limit)
+        header->ts >= h->file->ts_limit)
         return LSM_OK;
     if ((log_position_compare(position, h->log->certain_from) >= 0) != h->is_certain)
         return LSM_OK;
