@@ -10,6 +10,7 @@ struct profile {
     uint32_t hot_keys; // of them, written and read half of the time
     uint32_t size_max; // of most values
     uint32_t weak;     // one in so many commits is only written; 0: none
+    bool is_calm;      // seldom closed or crashed, so that much stays open for long
 };
 
 // A rough idea of what is open, so that few operations find nothing to work on.
@@ -18,12 +19,15 @@ struct generator {
     struct profile profile;
     bool has_txn[REF_SLOTS];
     bool is_finished[REF_SLOTS]; // the transaction of the slot
+    uint32_t latest_txn;         // slot begun last: most is done in it
     bool has_snapshot[REF_SLOTS];
     bool has_iter[REF_SLOTS];
-    int txn_of_iter[REF_SLOTS]; // slot, or -1
+    bool is_positioned[REF_SLOTS]; // the iterator of the slot
+    int txn_of_iter[REF_SLOTS];    // slot, or -1
     bool has_pin[REF_SLOTS];
     bool has_keyspace[OP_KEYSPACES];
-    uint32_t savepoints[REF_SLOTS];
+    uint32_t savepoints[REF_SLOTS];     // made in the slot's transaction
+    uint32_t last_savepoint[REF_SLOTS]; // that is there still; 0: none
     uint32_t armed;
     uint32_t commits;
     uint32_t stamp;
@@ -45,15 +49,15 @@ static const struct {
     {OP_BATCH_DELETE, 8},
     {OP_BATCH_CLEAR, 6},
     {OP_BATCH_WRITE, 8},
-    {OP_BEGIN, 24},
-    {OP_TXN_PUT, 36},
-    {OP_TXN_DELETE, 14},
+    {OP_BEGIN, 34},
+    {OP_TXN_PUT, 54},
+    {OP_TXN_DELETE, 18},
     {OP_TXN_PUT_IF_ABSENT, 10},
-    {OP_SAVEPOINT, 10},
-    {OP_ROLLBACK_TO, 8},
+    {OP_SAVEPOINT, 16},
+    {OP_ROLLBACK_TO, 14},
     {OP_RELEASE, 6},
-    {OP_COMMIT, 18},
-    {OP_COMMIT_ASYNC, 8},
+    {OP_COMMIT, 20},
+    {OP_COMMIT_ASYNC, 6},
     {OP_ROLLBACK, 5},
     {OP_TXN_FREE, 5},
     {OP_GET, 50},
@@ -62,7 +66,7 @@ static const struct {
     {OP_PIN, 8},
     {OP_UNPIN, 8},
     {OP_SNAPSHOT, 12},
-    {OP_SNAPSHOT_FREE, 11},
+    {OP_SNAPSHOT_FREE, 9},
     {OP_ITER_OPEN, 30},
     {OP_ITER_FIRST, 12},
     {OP_ITER_LAST, 12},
@@ -70,7 +74,7 @@ static const struct {
     {OP_ITER_SEEK_FOR_PREV, 24},
     {OP_ITER_NEXT, 40},
     {OP_ITER_PREV, 40},
-    {OP_ITER_CLOSE, 26},
+    {OP_ITER_CLOSE, 16},
     {OP_KEYSPACE_OPEN, 10},
     {OP_KEYSPACE_DROP, 6},
     {OP_KEYSPACE_ALTER, 6},
@@ -195,45 +199,71 @@ static void fill_write(struct generator *g, struct op *op)
         op->field[F_SLOT] = below(g, REF_BATCHES);
 }
 
+// A number of a savepoint, most often the last. Where there is none, one is made instead.
+static void fill_savepoint(struct generator *g, uint32_t slot, struct op *op)
+{
+    if (g->last_savepoint[slot] == 0 && !one_in(g, 6))
+        op->kind = OP_SAVEPOINT;
+    if (op->kind == OP_SAVEPOINT) {
+        g->last_savepoint[slot] = ++g->savepoints[slot];
+        return;
+    }
+    op->field[F_N] = one_in(g, 6) ? below(g, g->savepoints[slot] + 2) : g->last_savepoint[slot];
+    if (op->kind == OP_RELEASE && op->field[F_N] != 0)
+        g->last_savepoint[slot] = op->field[F_N] - 1;
+}
+
+static void fill_begin(struct generator *g, uint32_t slot, struct op *op)
+{
+    op->field[F_N] = one_in(g, 8) ? LSM_TXN_READ_ONLY : below(g, 2);
+    g->has_txn[slot] = g->armed == 0;
+    g->latest_txn = slot;
+    g->savepoints[slot] = 0;
+    g->last_savepoint[slot] = 0;
+    g->is_finished[slot] = false;
+}
+
+static void fill_txn_write(struct generator *g, struct op *op)
+{
+    op->field[F_KS] = any_keyspace(g);
+    op->field[F_KEY] = any_key(g);
+    op->field[F_SIZE] = any_size(g);
+    op->field[F_STAMP] = ++g->stamp;
+    op->field[F_BYTE] = one_in(g, 3) ? below(g, 256) : 0;
+    op->field[F_UNTIL] = one_in(g, 10) ? 1 + below(g, 100) : 0;
+}
+
 static void fill_txn(struct generator *g, struct op *op)
 {
-    const uint32_t slot = slot_where(g, g->has_txn, op->kind != OP_BEGIN);
+    uint32_t slot = slot_where(g, g->has_txn, op->kind != OP_BEGIN);
 
+    if (op->kind != OP_BEGIN && g->has_txn[g->latest_txn] && !one_in(g, 4))
+        slot = g->latest_txn;
     op->field[F_SLOT] = slot;
     switch (op->kind) {
     case OP_BEGIN:
-        g->has_txn[slot] = g->armed == 0;
-        g->savepoints[slot] = 0;
-        g->is_finished[slot] = false;
-        op->field[F_N] = one_in(g, 8) ? LSM_TXN_READ_ONLY : below(g, 2);
-        return;
+        fill_begin(g, slot, op);
+        break;
     case OP_SAVEPOINT:
-        g->savepoints[slot]++;
-        return;
     case OP_ROLLBACK_TO:
     case OP_RELEASE:
-        op->field[F_N] = below(g, g->savepoints[slot] + 2);
-        return;
+        fill_savepoint(g, slot, op);
+        break;
     case OP_COMMIT:
     case OP_COMMIT_ASYNC:
         op->field[F_SYNC] = below(g, 3);
         op->field[F_N] = op->kind == OP_COMMIT_ASYNC ? below(g, REF_SLOTS) : 0;
         g->is_finished[slot] = true;
         g->commits++;
-        return;
+        break;
     case OP_ROLLBACK:
         g->is_finished[slot] = true;
-        return;
+        break;
     case OP_TXN_FREE:
         g->has_txn[slot] = false;
-        return;
-    default: // a write
-        op->field[F_KS] = any_keyspace(g);
-        op->field[F_KEY] = any_key(g);
-        op->field[F_SIZE] = any_size(g);
-        op->field[F_STAMP] = ++g->stamp;
-        op->field[F_BYTE] = one_in(g, 3) ? below(g, 256) : 0;
-        op->field[F_UNTIL] = one_in(g, 10) ? 1 + below(g, 100) : 0;
+        break;
+    default:
+        fill_txn_write(g, op);
     }
 }
 
@@ -243,7 +273,9 @@ static void fill_reader(struct generator *g, struct op *op, enum op_field slot)
     if (op->field[F_ON] == ON_SNAPSHOT)
         op->field[slot] = slot_where(g, g->has_snapshot, true);
     else if (op->field[F_ON] == ON_TXN)
-        op->field[slot] = slot_where(g, g->has_txn, true);
+        op->field[slot] = g->has_txn[g->latest_txn] && !one_in(g, 4)
+                              ? g->latest_txn
+                              : slot_where(g, g->has_txn, true);
     if ((op->field[F_ON] == ON_SNAPSHOT && !g->has_snapshot[op->field[slot]]) ||
         (op->field[F_ON] == ON_TXN && !g->has_txn[op->field[slot]]))
         op->field[F_ON] = ON_DB;
@@ -283,6 +315,7 @@ static void fill_iter_open(struct generator *g, struct op *op)
 {
     op->field[F_SLOT] = slot_where(g, g->has_iter, false);
     g->has_iter[op->field[F_SLOT]] = g->armed == 0;
+    g->is_positioned[op->field[F_SLOT]] = false;
     op->field[F_KS] = any_keyspace(g);
     fill_reader(g, op, F_FROM);
     g->txn_of_iter[op->field[F_SLOT]] = op->field[F_ON] == ON_TXN ? (int)op->field[F_FROM] : -1;
@@ -306,6 +339,12 @@ static void fill_iter(struct generator *g, struct op *op)
     op->field[F_N] = 1 + below(g, one_in(g, 5) ? 30 : 3);
     if (op->kind == OP_ITER_CLOSE)
         g->has_iter[op->field[F_SLOT]] = false;
+    else if (op->kind < OP_ITER_NEXT)
+        g->is_positioned[op->field[F_SLOT]] = true;
+    else if (!g->is_positioned[op->field[F_SLOT]] && !one_in(g, 8))
+        op->kind = op->kind == OP_ITER_NEXT ? OP_ITER_SEEK : OP_ITER_SEEK_FOR_PREV;
+    else if (one_in(g, 3))
+        g->is_positioned[op->field[F_SLOT]] = false; // perhaps it has run into an end
 }
 
 // --- upkeep ---
@@ -415,6 +454,7 @@ static struct profile random_profile(struct random *random)
         .keys = 1 + (uint32_t)random_below(random, OP_KEYS),
         .size_max = sizes[random_below(random, 3)],
         .weak = (uint32_t)random_below(random, 4),
+        .is_calm = !random_one_in(random, 3),
     };
 
     profile.hot_keys = 1 + (uint32_t)random_below(random, profile.keys);
@@ -430,6 +470,8 @@ static struct op next_op(struct generator *g)
     if (clear_slot(g, &op))
         return op;
     op = (struct op){.kind = random_kind(g->random)};
+    if (g->profile.is_calm && op.kind >= OP_REOPEN && !one_in(g, 10))
+        op.kind = OP_JOBS;
     if (op.kind <= OP_BATCH_WRITE)
         fill_write(g, &op);
     else if (op.kind <= OP_TXN_FREE)
