@@ -272,7 +272,8 @@ LSM_MUST_CHECK lsm_status lsm_resume(lsm_db *db);
 typedef struct lsm_keyspace_options {
     uint32_t value_threshold;  /* LSM_INHERIT, or bytes up to 65536; 0: separate every value */
     uint32_t versions_to_keep; /* LSM_INHERIT, or at least 1 */
-    uint32_t compression;      /* LSM_INHERIT; anything else is LSM_UNSUPPORTED so far */
+    uint32_t compression;      /* LSM_INHERIT, or 0 (none) to 22, a zstd level; for tables
+                                  written from then on */
     uint64_t ttl_seconds;      /* default expiry of new entries; 0: none */
 } lsm_keyspace_options;
 

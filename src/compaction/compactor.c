@@ -230,6 +230,11 @@ static bool keyspace_is_dropped(void *ctx, uint32_t keyspace)
     return engine->keyspace_options(engine->ctx, keyspace, &options, &is_dropped) && is_dropped;
 }
 
+static uint32_t keyspace_compression(void *ctx, uint32_t keyspace)
+{
+    return engine_keyspace_compression(ctx, keyspace);
+}
+
 static lsm_status pick_locked(struct compactor *c, struct picker_input *input,
                               const struct range_request *request, struct compaction **out)
 {
@@ -272,6 +277,7 @@ static lsm_status pick_from(struct compactor *c, struct view *view,
         .options = engine->options,
         .now_seconds = clock_wall_ns(engine->env) / NS_PER_SECOND,
         .is_dropped = keyspace_is_dropped,
+        .compression = keyspace_compression,
         .ctx = engine,
     };
     lsm_status status = LSM_NOT_FOUND;

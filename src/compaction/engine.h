@@ -56,4 +56,15 @@ struct engine {
     void *ctx;
 };
 
+// The keyspace's own option `compression`, or KEYSPACE_INHERIT.
+static inline uint32_t engine_keyspace_compression(const struct engine *engine, uint32_t keyspace)
+{
+    struct keyspace_options options;
+    bool is_dropped;
+
+    return engine->keyspace_options(engine->ctx, keyspace, &options, &is_dropped)
+               ? options.compression
+               : KEYSPACE_INHERIT;
+}
+
 #endif

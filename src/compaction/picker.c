@@ -260,6 +260,18 @@ static bool is_bottommost(const struct picker_input *input, const struct plan *p
     return true;
 }
 
+// Whether blocks of a keyspace are written in the same way on both levels of the plan.
+static bool is_written_alike(const struct picker_input *input, const struct plan *plan,
+                             uint32_t keyspace)
+{
+    uint32_t own =
+        input->compression == NULL ? KEYSPACE_INHERIT : input->compression(input->ctx, keyspace);
+    struct table_options from = table_options_of_level(input->options, plan->level, own);
+    struct table_options to = table_options_of_level(input->options, plan->output_level, own);
+
+    return from.compression == to.compression;
+}
+
 // Whether the table may go to the output level as it is: alone, written as that level
 // wants it, with nothing in it that merging would leave out, and without burdening the
 // merge that takes it further down.
@@ -267,13 +279,16 @@ static bool is_move(const struct picker_input *input, const struct plan *plan)
 {
     const struct level *level = level_of(input, plan->level);
     uint64_t table_size = atomic_load_explicit(&input->options->table_size, memory_order_relaxed);
-    struct table_options from = table_options_of_level(input->options, plan->level);
-    struct table_options to = table_options_of_level(input->options, plan->output_level);
+    const struct table *table = level->tables[plan->inputs[0].first];
 
     if (plan->output_level == plan->level || plan->inputs[0].count != 1 ||
-        plan->inputs[1].count != 0 || from.compression != to.compression)
+        plan->inputs[1].count != 0)
         return false;
-    if (plan->is_bottommost && has_droppable(input, level->tables[plan->inputs[0].first]))
+    // Of a table that spans more than two keyspaces the outer ones decide.
+    if (!is_written_alike(input, plan, table_meta(table)->smallest.keyspace) ||
+        !is_written_alike(input, plan, table_meta(table)->largest.keyspace))
+        return false;
+    if (plan->is_bottommost && has_droppable(input, table))
         return false;
     return plan->grandparents.count == 0 ||
            span_bytes(level_of(input, plan->output_level + 1), plan->grandparents) <=

@@ -58,6 +58,8 @@ struct picker_input {
     uint64_t now_seconds; // wall clock
     // Whether merges drop the entries of a keyspace; NULL: of none.
     bool (*is_dropped)(void *ctx, uint32_t keyspace);
+    // A keyspace's own option `compression`, or KEYSPACE_INHERIT; NULL: none has any.
+    uint32_t (*compression)(void *ctx, uint32_t keyspace);
     void *ctx;
 };
 

@@ -13,10 +13,11 @@
 #define LEVEL_LAST             (LEVEL_COUNT - 1)
 #define LEVEL_COMPRESSED_FIRST 2 // above it tables live too briefly to pay for it
 
-static uint32_t compression_of_level(const struct engine_options *options, unsigned level)
+static uint32_t compression_of_level(const struct engine_options *options, unsigned level,
+                                     uint32_t last)
 {
-    uint32_t last = atomic_load_explicit(&options->compression, memory_order_relaxed);
-
+    if (last == KEYSPACE_INHERIT)
+        last = atomic_load_explicit(&options->compression, memory_order_relaxed);
     if (level == LEVEL_LAST || last == 0)
         return last;
     if (level < LEVEL_COMPRESSED_FIRST)
@@ -38,15 +39,16 @@ static double filter_bits_of_level(const struct engine_options *options, unsigne
     return bits > last ? bits : last;
 }
 
-struct table_options table_options_of_level(const struct engine_options *options, unsigned level)
+struct table_options table_options_of_level(const struct engine_options *options, unsigned level,
+                                            uint32_t compression)
 {
-    uint32_t compression = compression_of_level(options, level);
+    const uint32_t zstd_level = compression_of_level(options, level, compression);
     const _Atomic uint64_t *block_size =
-        compression == 0 ? &options->block_size : &options->compressed_block_size;
+        zstd_level == 0 ? &options->block_size : &options->compressed_block_size;
 
     return (struct table_options){
         .block_size = (size_t)atomic_load_explicit(block_size, memory_order_relaxed),
-        .compression = (int)compression,
+        .compression = (int)zstd_level,
         .filter_bits = filter_bits_of_level(options, level),
     };
 }
@@ -58,23 +60,40 @@ void table_output_init(struct table_output *output, struct engine *engine, struc
         .engine = engine,
         .edit = edit,
         .level = level,
-        .options = table_options_of_level(engine->options, level),
     };
 }
 
 static lsm_status start_table(struct table_output *output)
 {
     struct engine *engine = output->engine;
+    const struct table_options options =
+        table_options_of_level(engine->options, output->level, KEYSPACE_INHERIT);
 
     output->id = manifest_next_file_id(engine->manifest);
     return table_builder_new(engine->dir, output->id, &engine->tables->db_uuid, engine->poison,
-                             &output->options, &output->builder);
+                             &options, &output->builder);
+}
+
+// Has the blocks of a keyspace written as its options say.
+static lsm_status enter_keyspace(struct table_output *output, uint32_t keyspace)
+{
+    const struct engine *engine = output->engine;
+    const struct table_options options = table_options_of_level(
+        engine->options, output->level, engine_keyspace_compression(engine, keyspace));
+
+    TRY(table_builder_set_blocks(output->builder, &options));
+    output->keyspace = keyspace;
+    return LSM_OK;
 }
 
 lsm_status table_output_add(struct table_output *output, const struct entry *entry)
 {
-    if (output->builder == NULL)
+    const bool is_new = output->builder == NULL;
+
+    if (is_new)
         TRY(start_table(output));
+    if (is_new || entry->keyspace != output->keyspace)
+        TRY(enter_keyspace(output, entry->keyspace));
     return table_builder_add(output->builder, entry);
 }
 

@@ -7,7 +7,10 @@
 
 // How tables of `level` are written: larger, stronger compressed blocks and fewer
 // filter bits towards the last level, where the bytes are.
-struct table_options table_options_of_level(const struct engine_options *options, unsigned level);
+// `compression` is the keyspace's own, or KEYSPACE_INHERIT: it takes the place of the
+// option of that name.
+struct table_options table_options_of_level(const struct engine_options *options, unsigned level,
+                                            uint32_t compression);
 
 // How much memory may grow with the entries of a table of usual size while it is built.
 uint64_t table_memory_max(const struct engine_options *options);
@@ -16,8 +19,8 @@ struct table_output {
     struct engine *engine;
     struct edit *edit; // receives each finished table
     unsigned level;
-    struct table_options options;
     struct table_builder *builder; // NULL between tables
+    uint32_t keyspace;             // of the entry added last, while there is a builder
     uint64_t id;                   // of the table being built
     uint64_t bytes;                // of finished files
     uint64_t entry_count;          // in finished tables

@@ -26,9 +26,10 @@ static lsm_status check_options(const lsm_keyspace_options *options)
     if (options->versions_to_keep == 0)
         return lsm_fail(LSM_INVALID,
                         "keyspace option versions_to_keep cannot be 0: it takes at least 1");
-    if (options->compression != LSM_INHERIT)
-        return lsm_fail(LSM_UNSUPPORTED,
-                        "keyspace option compression: this version compresses by level only");
+    if (options->compression != LSM_INHERIT && options->compression > KEYSPACE_COMPRESSION_MAX)
+        return lsm_fail(LSM_INVALID,
+                        "keyspace option compression cannot be %u: it takes 0 (none) to %d",
+                        options->compression, KEYSPACE_COMPRESSION_MAX);
     if (options->ttl_seconds > UINT32_MAX)
         return lsm_fail(LSM_INVALID, "keyspace option ttl_seconds cannot be %llu: at most %u",
                         (unsigned long long)options->ttl_seconds, UINT32_MAX);

@@ -81,7 +81,7 @@ static lsm_status open_target(struct salvage *s, struct target *target)
     const lsm_keyspace_options options = {
         .value_threshold = target->options.value_threshold,
         .versions_to_keep = target->options.versions_to_keep,
-        .compression = LSM_INHERIT,
+        .compression = target->options.compression,
     };
 
     if (s->db == NULL || target->is_dropped)
@@ -93,9 +93,10 @@ static lsm_status add_target(struct salvage *s, uint32_t id, bool is_uncertain)
 {
     const struct salvage_name *known = NULL;
     struct target *targets = mem_resize_array(s->targets, s->target_count + 1, sizeof *targets);
-    struct target target = {
-        .info = {.id = id, .is_uncertain = is_uncertain},
-        .options = {.value_threshold = KEYSPACE_INHERIT, .versions_to_keep = KEYSPACE_INHERIT}};
+    struct target target = {.info = {.id = id, .is_uncertain = is_uncertain},
+                            .options = {.value_threshold = KEYSPACE_INHERIT,
+                                        .versions_to_keep = KEYSPACE_INHERIT,
+                                        .compression = KEYSPACE_INHERIT}};
 
     if (targets == NULL)
         return lsm_fail(LSM_NO_MEMORY, "salvage: %zu keyspaces", s->target_count + 1);
@@ -149,7 +150,7 @@ static lsm_status finish_targets(struct salvage *s)
         const lsm_keyspace_options options = {
             .value_threshold = target->options.value_threshold,
             .versions_to_keep = target->options.versions_to_keep,
-            .compression = LSM_INHERIT,
+            .compression = target->options.compression,
             .ttl_seconds = target->options.ttl_seconds,
         };
 

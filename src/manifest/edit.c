@@ -299,6 +299,12 @@ static void read_options(struct reader *r, struct keyspace_options *options)
     options->ttl_seconds = read_varint64(r);
 }
 
+static bool options_are_good(const struct keyspace_options *options)
+{
+    return options->compression <= KEYSPACE_COMPRESSION_MAX ||
+           options->compression == KEYSPACE_INHERIT;
+}
+
 static lsm_status read_keyspace(struct reader *r, struct edit *edit)
 {
     struct keyspace_change change = {.kind = read_u8(r)};
@@ -317,6 +323,8 @@ static lsm_status read_keyspace(struct reader *r, struct edit *edit)
     if (change.kind == KEYSPACE_CREATE &&
         (change.name.size == 0 || change.name.size > KEYSPACE_NAME_SIZE_MAX))
         return malformed("name of a keyspace");
+    if (!options_are_good(&change.options))
+        return malformed("options of a keyspace");
     return edit_change_keyspace(edit, &change);
 }
 

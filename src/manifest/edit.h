@@ -9,10 +9,11 @@
 #include "sstable/table.h"
 #include "vlog/log.h"
 
-#define LEVEL_COUNT            7
-#define KEYSPACE_DEFAULT_ID    1
-#define KEYSPACE_NAME_SIZE_MAX 255
-#define KEYSPACE_INHERIT       UINT32_MAX
+#define LEVEL_COUNT              7
+#define KEYSPACE_DEFAULT_ID      1
+#define KEYSPACE_NAME_SIZE_MAX   255
+#define KEYSPACE_INHERIT         UINT32_MAX
+#define KEYSPACE_COMPRESSION_MAX 22
 
 // What applies to the entries of one keyspace. KEYSPACE_INHERIT: the database's
 // option of the same name.

@@ -41,6 +41,11 @@ lsm_status compressor_new(int level, struct compressor **out)
     return LSM_OK;
 }
 
+void compressor_set_level(struct compressor *c, int level)
+{
+    c->level = level;
+}
+
 void compressor_free(struct compressor *c)
 {
     if (c == NULL)

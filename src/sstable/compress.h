@@ -18,6 +18,7 @@ struct compressor;
 
 // `level` is a zstd level, 1 to 22.
 lsm_status compressor_new(int level, struct compressor **out);
+void compressor_set_level(struct compressor *compressor, int level);
 void compressor_free(struct compressor *compressor);
 
 // Compresses `raw`. `*codec` is CODEC_NONE and `*stored` is `raw` itself when that

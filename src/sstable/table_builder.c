@@ -39,7 +39,9 @@ struct table_builder {
     struct output output;
     bool was_created; // the file, by this builder
     bool is_finished;
-    struct compressor *compressor; // NULL: no compression
+    size_t block_size;             // of the block being filled
+    bool is_compressed;            // the same, by `compressor`
+    struct compressor *compressor; // NULL: none has been needed yet
     lsm_buf payload;               // of the block being written
 
     struct block_builder block;
@@ -109,6 +111,18 @@ static lsm_status check_options(const struct table_options *o)
     return LSM_OK;
 }
 
+// For the next block.
+static lsm_status use_block_options(struct table_builder *b, const struct table_options *options)
+{
+    if (options->compression > 0 && b->compressor == NULL)
+        TRY(compressor_new(options->compression, &b->compressor));
+    else if (options->compression > 0)
+        compressor_set_level(b->compressor, options->compression);
+    b->is_compressed = options->compression > 0;
+    b->block_size = options->block_size;
+    return LSM_OK;
+}
+
 lsm_status table_builder_new(struct dir *dir, uint64_t id, const struct uuid *db_uuid,
                              struct poison *poison, const struct table_options *options,
                              struct table_builder **out)
@@ -129,8 +143,7 @@ lsm_status table_builder_new(struct dir *dir, uint64_t id, const struct uuid *db
     block_builder_init(&b->index);
     filter_builder_init(&b->filter);
     references_init(&b->references);
-    if (options->compression > 0)
-        TRY(compressor_new(options->compression, &b->compressor));
+    TRY(use_block_options(b, options));
     TRY(buf_reserve(&b->output.pending, WRITE_SIZE));
     TRY(env_random(dir->env, b->meta.uuid.bytes, UUID_SIZE));
     TRY(file_open(dir, b->name.text, FILE_CREATE, &b->output.file));
@@ -149,7 +162,7 @@ static lsm_status write_block(struct table_builder *b, lsm_slice payload, bool m
     uint8_t trailer[LAYOUT_TRAILER_SIZE];
     uint64_t offset = output_at(&b->output);
 
-    if (may_compress && b->compressor != NULL)
+    if (may_compress && b->is_compressed)
         TRY(compressor_run(b->compressor, payload, &codec, &stored));
     layout_trailer_encode(&b->meta.uuid, offset, stored, codec, (uint32_t)payload.size, trailer);
     TRY(output_append(&b->output, stored));
@@ -261,7 +274,14 @@ static bool starts_block(const struct table_builder *b, const struct entry *entr
     if (block_builder_count(&b->block) == 0)
         return false;
     return b->meta.largest.keyspace != entry->keyspace ||
-           block_builder_size_with(&b->block, entry) > b->options.block_size + own;
+           block_builder_size_with(&b->block, entry) > b->block_size + own;
+}
+
+lsm_status table_builder_set_blocks(struct table_builder *b, const struct table_options *options)
+{
+    TRY(check_options(options));
+    TRY(close_block(b));
+    return use_block_options(b, options);
 }
 
 lsm_status table_builder_add(struct table_builder *b, const struct entry *entry)
@@ -283,7 +303,7 @@ lsm_status table_builder_add(struct table_builder *b, const struct entry *entry)
         TRY(set_bound(&b->meta.smallest, &b->smallest, entry));
     TRY(set_bound(&b->meta.largest, &b->largest, entry));
     table_meta_count(&b->meta, entry);
-    return block_builder_size(&b->block) >= b->options.block_size ? close_block(b) : LSM_OK;
+    return block_builder_size(&b->block) >= b->block_size ? close_block(b) : LSM_OK;
 }
 
 uint64_t table_builder_size(const struct table_builder *b)

@@ -23,6 +23,12 @@ lsm_status table_builder_new(struct dir *dir, uint64_t id, const struct uuid *db
                              struct poison *poison, const struct table_options *options,
                              struct table_builder **out);
 
+// Ends the block being filled; the ones behind it are written with the block size and
+// compression of `options`, which keyspaces may have of their own. The properties name
+// those of table_builder_new().
+lsm_status table_builder_set_blocks(struct table_builder *builder,
+                                    const struct table_options *options);
+
 // `entry` is greater than the one before. A block also ends where the keyspace
 // changes.
 lsm_status table_builder_add(struct table_builder *builder, const struct entry *entry);

@@ -316,13 +316,15 @@ Test(basic, altering_a_keyspace_lasts)
     lsm_keyspace_close(a);
     options.versions_to_keep = 7;
     options.ttl_seconds = 99;
+    options.compression = 22;
     assert_ok(lsm_keyspace_alter(f.db, "a", &options));
     assert_status(lsm_keyspace_alter(f.db, "none", &options), LSM_NOT_FOUND);
     db_fixture_reopen(&f);
     assert_ok(lsm_keyspace_list(f.db, &list, &count));
     cr_assert(eq(u32, list[1].options.versions_to_keep, 7));
     cr_assert(eq(u64, list[1].options.ttl_seconds, 99));
-    cr_assert(eq(u32, list[1].options.compression, LSM_INHERIT));
+    cr_assert(eq(u32, list[1].options.compression, 22));
+    cr_assert(eq(u32, list[0].options.compression, LSM_INHERIT));
     lsm_free(list);
 }
 

@@ -342,9 +342,9 @@ Test(misuse, keyspace_options_out_of_range_are_refused)
     lsm_keyspace *keyspace;
     char name[300];
 
-    options.compression = 3; // by level only
-    assert_status(lsm_keyspace_open(f.db, "a", true, &options, &keyspace), LSM_UNSUPPORTED);
-    assert_status(lsm_keyspace_alter(f.db, "default", &options), LSM_UNSUPPORTED);
+    options.compression = 23;
+    assert_refused(lsm_keyspace_open(f.db, "a", true, &options, &keyspace));
+    assert_refused(lsm_keyspace_alter(f.db, "default", &options));
     options = (lsm_keyspace_options)LSM_KEYSPACE_OPTIONS_INIT;
     options.value_threshold = 65537;
     assert_refused(lsm_keyspace_open(f.db, "a", true, &options, &keyspace));

@@ -202,6 +202,33 @@ TEST(tables_of_level_0_that_overlap_nothing_move_oldest_first)
     assert_pick(pick(), "level0 0>6: 4 3 2 1 bottom");
 }
 
+static uint32_t compression_of(void *ctx, uint32_t keyspace)
+{
+    cr_assert(eq(u32, keyspace, 1));
+    return *(const uint32_t *)ctx;
+}
+
+// It takes the place of the option of that name.
+TEST(a_keyspace_with_a_compression_of_its_own_moves_where_that_stays_the_same)
+{
+    const char *keys[] = {"a", "b", "c", "d"};
+    uint32_t compression = 3;
+    struct picker_input in;
+
+    add((struct sketch){.level = 6, .id = 9, .smallest = "k", .largest = "m"});
+    for (uint64_t i = 0; i < 4; i++)
+        add((struct sketch){.level = 0, .id = i + 1, .smallest = keys[i], .largest = keys[i]});
+    in = input();
+    in.compression = compression_of;
+    in.ctx = &compression;
+    assert_pick(pick_with(&in), "level0 0>6: 4 3 2 1 bottom");
+    compression = 0;
+    atomic_store(&f.options.compression, 3);
+    assert_pick(pick_with(&in), "level0 0>6: 1 move bottom");
+    compression = KEYSPACE_INHERIT;
+    assert_pick(pick_with(&in), "level0 0>6: 4 3 2 1 bottom");
+}
+
 // peer_badger_2143: level 0 must not go past a level that holds tables.
 TEST(peer_badger_2143_the_base_level_is_never_below_a_level_in_use)
 {

@@ -199,6 +199,8 @@ Test(edit, only_known_fields_in_order_are_taken)
     assert_status(DECODE(7, 4, 1, 1), LSM_CORRUPT);             // unknown change of a keyspace
     assert_status(DECODE(7, 3, 0, 1), LSM_CORRUPT);             // keyspace 0
     assert_status(DECODE(7, 1, 2, 0, 0, 0, 0, 0), LSM_CORRUPT); // no name
+    assert_status(DECODE(7, 2, 2, 0, 1, 22, 0), LSM_OK);
+    assert_status(DECODE(7, 2, 2, 0, 1, 23, 0), LSM_CORRUPT);             // no such zstd level
     assert_status(DECODE(11, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F), LSM_CORRUPT); // 2^35 - 1
     assert_status(DECODE(5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9),
                   LSM_CORRUPT); // a chain, but no replay position

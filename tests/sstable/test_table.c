@@ -597,6 +597,76 @@ Test(table, the_builder_refuses_what_a_table_cannot_hold)
     expect_refused(&(struct table_options){.block_size = 100, .filter_bits = -1}, &good, 1);
 }
 
+// Entries of keyspaces 1 to 3, a hundred each, whose values compress well.
+static struct entry_array compressible_entries(void)
+{
+    static uint8_t value[200];
+    struct entry_array a = {.items = calloc(300, sizeof *a.items), .count = 300};
+    char key[16];
+
+    cr_assert(a.items != NULL);
+    memset(value, 'v', sizeof value);
+    for (size_t i = 0; i < a.count; i++) {
+        (void)snprintf(key, sizeof key, "key-%04zu", i);
+        a.items[i] = (struct entry){.keyspace = (uint32_t)(1 + i / 100),
+                                    .kind = ENTRY_VALUE,
+                                    .ts = 1,
+                                    .key = bytes_copy(key, strlen(key)),
+                                    .value = bytes_copy(value, sizeof value)};
+        a.items[i].head = slice_head(a.items[i].key);
+    }
+    return a;
+}
+
+// A table whose keyspaces are written as `options` say, one for each.
+static struct table *make_mixed_table(uint64_t id, const struct entry_array *entries,
+                                      const struct table_options *const options[3])
+{
+    CLEANUP(table_builder_freep) struct table_builder *b = NULL;
+    struct table_meta *meta;
+    struct table *table;
+
+    MUST(table_builder_new(f.dir, id, &f.store.db_uuid, &f.poison, &plain, &b));
+    for (size_t i = 0; i < entries->count; i++) {
+        if (i % 100 == 0)
+            MUST(table_builder_set_blocks(b, options[i / 100]));
+        MUST(table_builder_add(b, &entries->items[i]));
+    }
+    MUST(table_builder_finish(b, &meta));
+    MUST(table_new(&f.store, meta, &table));
+    return table;
+}
+
+Test(table, keyspaces_of_one_table_may_be_written_in_different_ways)
+{
+    const struct table_options *const all_plain[] = {&plain, &plain, &plain};
+    const struct table_options *const one_packed[] = {&plain, &packed, &plain};
+    const struct table_options *const two_packed[] = {&packed, &plain, &packed};
+    const struct table_iter_options iter_options = {.fill_cache = true};
+    struct entry_array entries = compressible_entries();
+    struct table *none = make_mixed_table(1, &entries, all_plain);
+    struct table *one = make_mixed_table(2, &entries, one_packed);
+    struct table *two = make_mixed_table(3, &entries, two_packed);
+    struct iter *it;
+
+    // Each keyspace has 20 kB of values.
+    cr_assert(lt(u64, table_meta(one)->size + 15000, table_meta(none)->size));
+    cr_assert(lt(u64, table_meta(two)->size + 15000, table_meta(one)->size));
+    MUST(table_iter_new(two, &iter_options, &it));
+    MUST(iter_first(it));
+    for (size_t i = 0; i < entries.count; i++) {
+        cr_assert(it->is_valid);
+        cr_assert(entry_equal(&it->entry, &entries.items[i]));
+        MUST(iter_next(it));
+    }
+    cr_assert(not(it->is_valid));
+    iter_close(it);
+    table_unref(none);
+    table_unref(one);
+    table_unref(two);
+    entry_array_release(&entries);
+}
+
 struct lines {
     size_t count;
     size_t blocks;
