@@ -40,7 +40,8 @@ struct server {
     _Atomic uint64_t *position;
     int fuse;
     int image;
-    uint64_t size; // of the image
+    uint64_t size;     // of the image
+    uint64_t last_end; // of the last write
     uint8_t request[REQUEST_MAX];
     uint8_t bytes[REQUEST_MAX];
 };
@@ -108,16 +109,36 @@ static void serve_read(struct server *server, uint64_t unique, const struct fuse
     answer(server, unique, got < 0 ? errno : 0, server->bytes, got < 0 ? 0 : (size_t)got);
 }
 
+static bool is_failing(struct server *server, uint64_t offset)
+{
+    struct device_log *log = server->log;
+
+    if (atomic_load(&log->count) >= atomic_load(&log->fails_from) && offset != server->last_end)
+        atomic_store(&log->is_failing, true);
+    return atomic_load(&log->is_failing);
+}
+
 static void serve_write(struct server *server, uint64_t unique, const struct fuse_write_in *in)
 {
     const struct fuse_write_out out = {.size = in->size};
 
-    if (pwrite(server->image, in + 1, in->size, (off_t)in->offset) != (ssize_t)in->size) {
+    if (is_failing(server, in->offset) ||
+        pwrite(server->image, in + 1, in->size, (off_t)in->offset) != (ssize_t)in->size) {
         answer(server, unique, EIO, NULL, 0);
         return;
     }
+    server->last_end = in->offset + in->size;
     append_record(server, in->offset, in + 1, in->size);
     answer(server, unique, 0, &out, sizeof out);
+}
+
+static void serve_flush(struct server *server, uint64_t unique)
+{
+    const bool is_lost = atomic_load(&server->log->is_failing);
+
+    if (!is_lost)
+        append_record(server, 0, NULL, 0);
+    answer(server, unique, is_lost ? EIO : 0, NULL, 0);
 }
 
 static void serve(struct server *server)
@@ -144,8 +165,7 @@ static void serve(struct server *server)
         serve_write(server, header->unique, body);
         break;
     case FUSE_FSYNC:
-        append_record(server, 0, NULL, 0);
-        answer(server, header->unique, 0, NULL, 0);
+        serve_flush(server, header->unique);
         break;
     case FUSE_FLUSH:
     case FUSE_RELEASE:
@@ -203,6 +223,7 @@ static struct device_log *log_new(void)
 
     log->records = shared_memory(RECORDS_MAX * sizeof *log->records);
     log->data = shared_memory(DATA_SIZE_MAX);
+    log->fails_from = UINT64_MAX;
     return log;
 }
 
@@ -210,11 +231,13 @@ bool device_start(struct device *device, const char *image, const char *path,
                   _Atomic uint64_t *position)
 {
     struct server *server = calloc(1, sizeof *server);
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     char options[128];
     bool is_mounted;
 
-    if (server == NULL)
+    if (fd < 0 || server == NULL)
         return false;
+    (void)close(fd);
     server->fuse = server->image = -1;
     is_mounted = server_open(server, image);
     (void)snprintf(options, sizeof options, "fd=%d,rootmode=100600,user_id=0,group_id=0",
@@ -231,6 +254,11 @@ bool device_start(struct device *device, const char *image, const char *path,
         serve_until_unmounted(server);
     server_free(server);
     return device->server > 0;
+}
+
+void device_fail_after(struct device *device, uint64_t records)
+{
+    atomic_store(&device->log->fails_from, atomic_load(&device->log->count) + records);
 }
 
 void device_stop(struct device *device, const char *path)

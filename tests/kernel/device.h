@@ -27,7 +27,9 @@ struct device_record {
 struct device_log {
     _Atomic uint64_t count; // records; what is behind it is not complete
     uint64_t data_size;
-    _Atomic bool is_full; // records are missing
+    _Atomic bool is_full;        // records are missing
+    _Atomic uint64_t fails_from; // this many records on; UINT64_MAX: never
+    _Atomic bool is_failing;     // every write and flush gives EIO, and nothing is stored
     struct device_record *records;
     uint8_t *data;
 };
@@ -37,10 +39,15 @@ struct device {
     pid_t server;
 };
 
-// Serves the file `image` at `path`, an empty file over which it is mounted, in a process of its
+// Serves the file `image` at `path`, a new file over which it is mounted, in a process of its
 // own. `position` is set to the number of records before each answer. False with errno.
 bool device_start(struct device *device, const char *image, const char *path,
                   _Atomic uint64_t *position);
+
+// Has all writes and flushes fail after `records` more, until the device is stopped. A loop device
+// takes a write of which only the end fails for a good one, so the failure waits for a write that
+// does not go on where the last one ended.
+void device_fail_after(struct device *device, uint64_t records);
 
 // Unmounts and ends the server. The log stays until device_free().
 void device_stop(struct device *device, const char *path);

@@ -14,6 +14,12 @@
 
 #define TRIES 200
 
+const struct file_system file_systems[FILE_SYSTEM_COUNT] = {
+    [EXT4] = {"ext4", "mkfs.ext4", "-q -F -E nodiscard", NULL, UINT64_C(96) << 20},
+    [XFS] = {"xfs", "mkfs.xfs", "-q -f -K", "nouuid", UINT64_C(300) << 20},
+    [BTRFS] = {"btrfs", "mkfs.btrfs", "-q -f -K", "nodiscard", UINT64_C(256) << 20},
+};
+
 static _Noreturn void skip(const char *why)
 {
     printf("SKIPPED: %s: %s\n", why, strerror(errno));
@@ -77,7 +83,17 @@ static int loop_attach(const char *image, char path[64])
     return loop;
 }
 
-bool mount_image(const char *image, const char *dir, const char *type, const char *options)
+bool make_image(const struct file_system *fs, const char *image)
+{
+    const int fd = open(image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    const bool is_made = fd >= 0 && ftruncate(fd, (off_t)fs->size) == 0;
+
+    if (fd >= 0)
+        (void)close(fd);
+    return is_made && run_command("%s %s %s", fs->command, fs->arguments, image);
+}
+
+bool mount_image(const struct file_system *fs, const char *image, const char *dir)
 {
     char path[64];
     const int loop = loop_attach(image, path);
@@ -85,7 +101,7 @@ bool mount_image(const char *image, const char *dir, const char *type, const cha
 
     if (loop < 0)
         return false;
-    result = mount(path, dir, type, MS_NOATIME, options);
+    result = mount(path, dir, fs->type, MS_NOATIME, fs->options);
     (void)close(loop);
     return result == 0;
 }

@@ -7,6 +7,8 @@
 #define LSM_TESTS_KERNEL_MOUNT_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #define EXIT_SKIPPED 77
 
@@ -20,9 +22,24 @@ bool has_command(const char *command);
 // Runs a command by the shell, quietly. False when it fails.
 bool run_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+struct file_system {
+    const char *type;
+    const char *command; // makes it, given more arguments
+    const char *arguments;
+    const char *options; // of mounting; may be NULL
+    uint64_t size;       // of an image, above the least it takes
+};
+
+enum { EXT4, XFS, BTRFS, FILE_SYSTEM_COUNT };
+
+extern const struct file_system file_systems[FILE_SYSTEM_COUNT];
+
+// Makes the file `image` with an empty file system in it. False with errno.
+bool make_image(const struct file_system *fs, const char *image);
+
 // Mounts the file `image` by a loop device that goes away when it is unmounted. False with
 // errno.
-bool mount_image(const char *image, const char *dir, const char *type, const char *options);
+bool mount_image(const struct file_system *fs, const char *image, const char *dir);
 
 // Mounts a tmpfs, or changes the size and the number of files of one that is mounted:
 // `options` as "size=1m,nr_inodes=100".

@@ -26,22 +26,6 @@
 #define ATTEMPTS 160 // per thread
 #define CUTS     20  // per round
 
-struct file_system {
-    const char *type;
-    const char *command;
-    const char *make; // takes the path
-    const char *options;
-    uint64_t size;
-};
-
-static const struct file_system file_systems[] = {
-    {"ext4", "mkfs.ext4", "mkfs.ext4 -q -F -E nodiscard %s", NULL, UINT64_C(96) << 20},
-    {"xfs", "mkfs.xfs", "mkfs.xfs -q -f -K %s", "nouuid", UINT64_C(300) << 20},
-    {"btrfs", "mkfs.btrfs", "mkfs.btrfs -q -f -K %s", "nodiscard", UINT64_C(256) << 20},
-};
-
-#define FILE_SYSTEMS (sizeof file_systems / sizeof file_systems[0])
-
 struct rig {
     struct campaign *campaign;
     const struct file_system *fs;
@@ -56,7 +40,7 @@ struct rig {
     char mnt[PATH_MAX_HERE + 16];
     char db[PATH_MAX_HERE + 32];
     uint64_t base_at;
-    uint64_t cuts[FILE_SYSTEMS], writes, flushes, commits;
+    uint64_t cuts[FILE_SYSTEM_COUNT], writes, flushes, commits;
 };
 
 static void name_paths(struct rig *rig)
@@ -84,22 +68,9 @@ static bool copy_image(struct rig *rig, const char *from, const char *to)
 
 static bool make_file_system(struct rig *rig)
 {
-    char make[PATH_MAX_HERE + 64];
-    int fd = open(rig->live, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-    if (fd < 0 || ftruncate(fd, (off_t)rig->fs->size) != 0)
-        return failed(rig, "an image");
-    (void)close(fd);
-    fd = open(rig->disk, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return failed(rig, rig->disk);
-    (void)close(fd);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral" // the table above has the formats
-    (void)snprintf(make, sizeof make, rig->fs->make, rig->live);
-#pragma GCC diagnostic pop
     rig->base_at = 0;
-    return (run_command("%s", make) || failed(rig, make)) && copy_image(rig, rig->live, rig->base);
+    return (make_image(rig->fs, rig->live) || failed(rig, rig->fs->command)) &&
+           copy_image(rig, rig->live, rig->base);
 }
 
 static _Noreturn void live(struct rig *rig)
@@ -134,7 +105,7 @@ static bool record_load(struct rig *rig)
 
     if (!device_start(&rig->device, rig->live, rig->disk, &rig->ledger->position))
         return failed(rig, "the device");
-    if (!mount_image(rig->disk, rig->mnt, rig->fs->type, rig->fs->options)) {
+    if (!mount_image(rig->fs, rig->disk, rig->mnt)) {
         device_stop(&rig->device, rig->disk);
         return failed(rig, "mounting the device");
     }
@@ -150,7 +121,7 @@ static bool record_load(struct rig *rig)
 // --- one cut ---
 
 // Makes the image of a cut behind the flush at record `flush`.
-static bool make_image(struct rig *rig, uint64_t flush, struct cut *cut)
+static bool make_cut(struct rig *rig, uint64_t flush, struct cut *cut)
 {
     const struct device_log *log = rig->device.log;
     const uint64_t next = device_next_flush(log, flush + 1);
@@ -200,9 +171,9 @@ static bool check_cut(struct rig *rig, uint64_t flush)
     struct cut cut;
     bool is_right;
 
-    if (!make_image(rig, flush, &cut))
+    if (!make_cut(rig, flush, &cut))
         return false;
-    if (!mount_image(rig->image, rig->mnt, rig->fs->type, rig->fs->options))
+    if (!mount_image(rig->fs, rig->image, rig->mnt))
         return failed(rig, "mounting an image");
     is_right = check_database(rig, &cut);
     if (!unmount(rig->mnt) && is_right)
@@ -251,7 +222,7 @@ static void run_round(struct rig *rig)
 {
     bool is_right;
 
-    rig->fs = &file_systems[rig->campaign->round % FILE_SYSTEMS];
+    rig->fs = &file_systems[rig->campaign->round % FILE_SYSTEM_COUNT];
     if (!has_command(rig->fs->command)) {
         printf("SKIPPED: %s is not installed\n", rig->fs->command);
         return;
@@ -284,7 +255,7 @@ int main(int argc, char **argv)
         workdir_remove(rig.dir);
     else
         workdir_keep(rig.dir);
-    for (size_t i = 0; i < FILE_SYSTEMS; i++)
+    for (size_t i = 0; i < FILE_SYSTEM_COUNT; i++)
         cuts += rig.cuts[i];
     printf("power_cut: %" PRIu64 " on ext4, %" PRIu64 " on xfs, %" PRIu64 " on btrfs; %" PRIu64
            " writes and %" PRIu64 " flushes logged, %" PRIu64 " commits checked\n",
