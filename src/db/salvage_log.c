@@ -28,6 +28,7 @@ struct log_file {
     uint64_t limit;            // no frame of the log lies behind it; 0: not known
     uint64_t first_ts;         // of its commits; UINT64_MAX: it has none
     uint64_t ts_limit;         // commits from there on lie in a later segment
+    bool is_told;              // that a part of it cannot be read
     struct file *file;         // open for values, or NULL
 };
 
@@ -168,7 +169,7 @@ static lsm_status add_file(void *ctx, const char *name, uint64_t size, bool is_r
     file.header.number = id;
     file.limit = is_named ? named.final_size : 0;
     status = identify(log, name, is_named ? &named : NULL, &file.header);
-    if (status == LSM_NO_MEMORY)
+    if (salvage_is_stopped(status))
         return status;
     if (status != LSM_OK) {
         salvage_lose(log->input.losses, name, 0, size, lsm_errmsg());
@@ -242,6 +243,16 @@ static lsm_status scan_file(struct salvage_log *log, struct log_file *file, segm
         status = segment_scan_open(&scan, true, fn, ctx);
     }
     return status;
+}
+
+// The words are those of the failed scan; what lies behind the place is not reached.
+static void tell_unreadable(struct salvage_log *log, struct log_file *file)
+{
+    const struct filename name = filename_of(FILENAME_SEGMENT, file->header.number);
+
+    if (!file->is_told)
+        salvage_lose(log->input.losses, name.text, 0, 0, lsm_errmsg());
+    file->is_told = true;
 }
 
 static bool is_unflushed(const struct salvage_log *log, struct log_position position, uint64_t ts)
@@ -328,12 +339,10 @@ static lsm_status find_certain(struct salvage_log *log)
 
         log->at = &log->files[i];
         status = scan_file(log, log->at, note_frame, log);
-        if (status == LSM_NO_MEMORY)
+        if (salvage_is_stopped(status))
             return status;
         if (status != LSM_OK)
-            salvage_lose(log->input.losses,
-                         filename_of(FILENAME_SEGMENT, log->at->header.number).text, 0, 0,
-                         lsm_errmsg());
+            tell_unreadable(log, log->at);
         log->has_gap = log->has_gap || status != LSM_OK;
     }
     note_end(log);
@@ -354,6 +363,7 @@ struct handing {
     uint64_t last_ts;
     salvage_frame_fn fn;
     void *ctx;
+    lsm_status failed; // what `fn` has failed with
 };
 
 static lsm_status hand_frame(void *ctx, uint64_t offset, uint64_t size,
@@ -369,7 +379,8 @@ static lsm_status hand_frame(void *ctx, uint64_t offset, uint64_t size,
     if ((log_position_compare(position, h->log->certain_from) >= 0) != h->is_certain)
         return LSM_OK;
     h->last_ts = header->ts;
-    return h->fn(h->ctx, header, position, entries);
+    h->failed = h->fn(h->ctx, header, position, entries);
+    return h->failed;
 }
 
 lsm_status salvage_log_each(struct salvage_log *log, bool is_certain, salvage_frame_fn fn,
@@ -382,8 +393,10 @@ lsm_status salvage_log_each(struct salvage_log *log, bool is_certain, salvage_fr
 
         h.file = &log->files[i];
         status = scan_file(log, &log->files[i], hand_frame, &h);
-        if (status != LSM_OK && status != LSM_CORRUPT && status != LSM_IO)
+        if (h.failed != LSM_OK || salvage_is_stopped(status))
             return status;
+        if (status != LSM_OK)
+            tell_unreadable(log, &log->files[i]);
     }
     return LSM_OK;
 }
@@ -454,7 +467,7 @@ lsm_status salvage_log_value(struct salvage_log *log, const struct value_pointer
                           (unsigned long long)pointer->offset);
     if (status == LSM_OK)
         return buf_assign(value, record.value);
-    if (status == LSM_NO_MEMORY)
+    if (salvage_is_stopped(status))
         return status;
     salvage_lose(log->input.losses, name.text, pointer->offset, pointer->record_size, lsm_errmsg());
     return LSM_CORRUPT;

@@ -19,6 +19,12 @@ struct salvage_losses {
 void salvage_lose(struct salvage_losses *losses, const char *file, uint64_t offset, uint64_t size,
                   const char *what);
 
+// Whether a failure is not damage but want of memory or descriptors, which ends it all.
+static inline bool salvage_is_stopped(lsm_status status)
+{
+    return lsm_status_class(status) == LSM_CLASS_TRANSIENT;
+}
+
 // --- tables ---
 
 // A table file that is to be read. `dir` is borrowed.

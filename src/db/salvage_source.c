@@ -18,6 +18,13 @@ struct looking {
     uint64_t number; // the highest so far
 };
 
+static enum file_kind header_kind(enum filename_kind kind)
+{
+    if (kind == FILENAME_MANIFEST)
+        return FILE_KIND_MANIFEST;
+    return kind == FILENAME_TABLE ? FILE_KIND_TABLE : FILE_KIND_LOG;
+}
+
 static lsm_status look_at_file(void *ctx, const char *name, uint64_t size, bool is_regular)
 {
     struct looking *looking = ctx;
@@ -25,6 +32,7 @@ static lsm_status look_at_file(void *ctx, const char *name, uint64_t size, bool 
     CLEANUP(file_closep) struct file *file = NULL;
     uint8_t bytes[FILE_HEADER_SIZE];
     struct file_header header;
+    lsm_status status;
     uint64_t number;
     const enum filename_kind kind = filename_parse(name, &number);
 
@@ -36,14 +44,14 @@ static lsm_status look_at_file(void *ctx, const char *name, uint64_t size, bool 
         source->manifest_number = number;
     if (looking->is_found && number < looking->number)
         return LSM_OK;
-    if (file_open(source->dir, name, FILE_READ, &file) != LSM_OK ||
-        file_read_exact(file, 0, bytes, sizeof bytes) != LSM_OK ||
-        file_header_decode(slice_make(bytes, sizeof bytes),
-                           kind == FILENAME_TABLE     ? FILE_KIND_TABLE
-                           : kind == FILENAME_SEGMENT ? FILE_KIND_LOG
-                                                      : FILE_KIND_MANIFEST,
-                           name, &header) != LSM_OK)
-        return LSM_OK;
+    status = file_open(source->dir, name, FILE_READ, &file);
+    if (status == LSM_OK)
+        status = file_read_exact(file, 0, bytes, sizeof bytes);
+    if (status == LSM_OK)
+        status =
+            file_header_decode(slice_make(bytes, sizeof bytes), header_kind(kind), name, &header);
+    if (status != LSM_OK)
+        return salvage_is_stopped(status) ? status : LSM_OK;
     looking->is_found = true;
     looking->number = number;
     source->db_uuid = header.db_uuid;
@@ -63,6 +71,8 @@ static lsm_status find_database(struct salvage_source *source, bool *has_current
         source->manifest_number = current.number;
         return LSM_OK;
     }
+    if (salvage_is_stopped(status))
+        return status;
     salvage_lose(source->losses, filename_of(FILENAME_CURRENT, 0).text, 0, 0, lsm_errmsg());
     TRY(dir_list(source->dir, look_at_file, &looking));
     if (!looking.is_found)
@@ -170,11 +180,11 @@ static lsm_status read_manifest(struct salvage_source *source, bool has_current)
     source->has_manifest = status == LSM_OK;
     if (source->has_manifest)
         return take_names(source);
-    if (status == LSM_NO_MEMORY)
+    if (salvage_is_stopped(status))
         return status;
     salvage_lose(source->losses, name.text, 0, 0, lsm_errmsg());
     status = manifest_scan(source->dir, name.text, take_edit, source);
-    return status == LSM_NO_MEMORY ? status : LSM_OK;
+    return salvage_is_stopped(status) ? status : LSM_OK;
 }
 
 lsm_status salvage_source_open(struct env *env, const char *path, struct salvage_losses *losses,
@@ -254,7 +264,7 @@ static lsm_status gather_table(void *ctx, const char *name, uint64_t size, bool 
     if (!is_regular || filename_parse(name, &table.id) != FILENAME_TABLE)
         return LSM_OK;
     status = salvage_table_look(&table, &g->source->db_uuid);
-    if (status == LSM_NO_MEMORY)
+    if (salvage_is_stopped(status))
         return status;
     if (status == LSM_OK)
         return add_table(g->merge, &table);

@@ -90,7 +90,7 @@ lsm_status salvage_table_look(struct salvage_table *table, const struct uuid *db
     decompressor_pool_init(&decompressors);
     status = look_at_properties(table, &source);
     decompressor_pool_release(&decompressors);
-    return status == LSM_NO_MEMORY ? status : LSM_OK;
+    return salvage_is_stopped(status) ? status : LSM_OK;
 }
 
 // --- reading one ---
@@ -140,7 +140,7 @@ static struct lane *lane_of(struct iter *it)
 // Takes a failure to read a part for its loss, unless it is ours.
 static lsm_status lose_part(struct lane *lane, uint64_t offset, uint64_t size, lsm_status status)
 {
-    if (status == LSM_OK || status == LSM_NO_MEMORY)
+    if (status == LSM_OK || salvage_is_stopped(status))
         return status;
     salvage_lose(lane->losses, lane->reading.name.text, offset, size, lsm_errmsg());
     return LSM_OK;
@@ -240,9 +240,11 @@ static lsm_status search_block(struct lane *lane, bool *found)
     struct block_place place;
     lsm_status status = find_block(lane, &place);
 
+    if (status != LSM_OK && status != LSM_NOT_FOUND)
+        TRY(lose_part(lane, r->at, r->size - r->at, status)); // it cannot even be read
     if (status == LSM_OK)
         status = read_data(lane, &place);
-    if (status == LSM_NO_MEMORY)
+    if (salvage_is_stopped(status))
         return status;
     *found = status == LSM_OK;
     r->at = *found ? block_place_end(&place) : r->size;
