@@ -420,6 +420,10 @@ lsm_status recovery_start(struct lsm_db *db, struct recovery *recovery)
     struct restart restart = {.segment = NULL};
     lsm_status status = start_writing(db, recovery, &restart);
 
+    // No manifest names the new segment. Were it left, opening again and again while the disk
+    // is full would fill it further. (Poisoned, nothing is removed: the fate of CURRENT is open.)
+    if (status != LSM_OK && db->manifest == NULL && restart.segment != NULL)
+        segment_mark_obsolete(restart.segment);
     restart_release(&restart);
     return status;
 }
