@@ -23,7 +23,7 @@
 #define BATCH_KEYS    2000u
 #define SNAPSHOTS     3
 #define MOVES         60u // of one iterator
-#define CURSORS_EACH  40000u
+#define CURSORS_EACH  100000u
 #define EPOCH_SECONDS UINT64_C(1700000000) // where the simulated clock begins
 
 // A version of a key. The versions of a key are a list, newest first.
@@ -244,6 +244,7 @@ static void build(struct random *random)
 
 struct cursor {
     lsm_iter *it;
+    lsm_txn *txn; // that it reads in, or NULL
     struct key_reader reader;
     uint32_t ks;
     bool is_keys_only;
@@ -277,6 +278,27 @@ static uint32_t random_key(struct random *random)
     return (uint32_t)random_below(random, keys_per_keyspace());
 }
 
+// In the database as it is, in a transaction, or in a snapshot of some time ago.
+static void open_iter(struct random *random, struct cursor *c, const lsm_iter_options *options)
+{
+    lsm_keyspace *keyspace = m.keyspaces[c->ks];
+
+    c->reader = (struct key_reader){.ts = published(), .wall = wall()};
+    switch (random_below(random, 4)) {
+    case 0:
+        must(lsm_iter_open(m.db, keyspace, options, &c->it), "iterator");
+        break;
+    case 1:
+        must(lsm_begin(m.db, (lsm_txn_mode)random_below(random, 3), &c->txn), "begin");
+        must(lsm_txn_iter_open(c->txn, keyspace, options, &c->it), "iterator of a transaction");
+        break;
+    default:
+        c->reader = m.readers[random_below(random, SNAPSHOTS)];
+        must(lsm_snapshot_iter_open(c->reader.snapshot, keyspace, options, &c->it),
+             "iterator of a snapshot");
+    }
+}
+
 static void open_cursor(struct random *random, struct cursor *c)
 {
     lsm_iter_options options = LSM_ITER_OPTIONS_INIT;
@@ -301,14 +323,7 @@ static void open_cursor(struct random *random, struct cursor *c)
     c->is_keys_only = options.keys_only = random_one_in(random, 4);
     options.prefetch = (uint32_t)random_below(random, 20);
     options.no_fill_cache = random_one_in(random, 2);
-    c->reader = m.readers[random_below(random, SNAPSHOTS)];
-    if (random_one_in(random, 2)) {
-        c->reader = (struct key_reader){.ts = published(), .wall = wall()};
-        must(lsm_iter_open(m.db, m.keyspaces[c->ks], &options, &c->it), "iterator");
-    } else {
-        must(lsm_snapshot_iter_open(c->reader.snapshot, m.keyspaces[c->ks], &options, &c->it),
-             "iterator of a snapshot");
-    }
+    open_iter(random, c, &options);
 }
 
 // The first key from `n` on that is seen, upwards or downwards; false: there is none.
@@ -413,6 +428,7 @@ static void run_cursor(struct random *random)
     }
     m.moves += MOVES;
     lsm_iter_close(c.it);
+    lsm_txn_free(c.txn);
 }
 
 // --- rounds ---

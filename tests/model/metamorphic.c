@@ -19,6 +19,7 @@
 #define SETS_PER_ROUND 4
 #define OPS_MIN        200
 #define OPS_MAX        1200
+#define OPS_TO_COVER   100000 // from so many on, every operation must have met every state
 
 static struct {
     enum ref_mistake mistake;
@@ -130,7 +131,8 @@ int main(int argc, char **argv)
     printf("%" PRIu64 " crashes, %" PRIu64 " lost commits made again, %" PRIu64
            " writes that had to wait\n",
            m.crashes, m.lost_commits, m.busy);
-    if (campaign.violations == 0 && !campaign.is_replay && coverage_holes(&m.coverage, stderr) > 0)
+    if (campaign.violations == 0 && m.ops >= OPS_TO_COVER &&
+        coverage_holes(&m.coverage, stderr) > 0)
         campaign_violation(&campaign, "operations were never run in some state");
     return campaign_end(&campaign, m.ops, "operations");
 }
