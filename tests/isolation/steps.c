@@ -161,6 +161,64 @@ static void scan(struct worker *w)
     step_scan(w, low, low + width < REGISTERS ? low + width : REGISTERS);
 }
 
+// What an iterator has shown of the registers so far: a stretch without gaps.
+struct stretch {
+    uint32_t low;
+    uint32_t high;              // not part of it
+    uint64_t values[REGISTERS]; // 0: absent
+};
+
+// Takes in where a move has led. False at an end.
+static bool stretch_to(const struct worker *w, struct stretch *stretch, lsm_iter *it,
+                       lsm_status status, bool is_backward)
+{
+    uint32_t key;
+    lsm_slice value;
+
+    if (status == LSM_NOT_FOUND && is_backward)
+        stretch->low = 0;
+    else if (status == LSM_NOT_FOUND)
+        stretch->high = REGISTERS;
+    if (status == LSM_NOT_FOUND)
+        return false;
+    must(w, status, "a move of an iterator");
+    must(w, lsm_iter_value(it, &value), "a value of an iterator");
+    key = model_key_number(w->model, lsm_iter_key(it));
+    stretch->values[key] = model_value_number(w->model, value);
+    stretch->low = key < stretch->low ? key : stretch->low;
+    stretch->high = key >= stretch->high ? key + 1 : stretch->high;
+    return true;
+}
+
+// Searches for a register, up or down, and goes to and fro from there.
+static void wander(struct worker *w)
+{
+    const uint32_t from = step_any_register(w);
+    unsigned moves = (unsigned)random_below(&w->random, 8);
+    bool is_backward = random_one_in(&w->random, 2);
+    struct stretch stretch = {.low = from, .high = is_backward ? from + 1 : from};
+    struct key_bytes bytes;
+    const lsm_slice upper = model_key(REGISTERS, &bytes);
+    const lsm_iter_options options = {.upper = &upper};
+    struct key_bytes from_bytes;
+    const lsm_slice key = model_key(from, &from_bytes);
+    lsm_status status;
+    lsm_iter *it;
+
+    must(w, lsm_txn_iter_open(w->txn, NULL, &options, &it), "an iterator");
+    status = is_backward ? lsm_iter_seek_for_prev(it, key) : lsm_iter_seek(it, key);
+    while (stretch_to(w, &stretch, it, status, is_backward) && moves-- > 0) {
+        is_backward = random_one_in(&w->random, 3) ? !is_backward : is_backward;
+        status = is_backward ? lsm_iter_prev(it) : lsm_iter_next(it);
+    }
+    lsm_iter_close(it);
+    for (uint32_t i = stretch.low; i < stretch.high; i++) {
+        if (stretch.values[i] != 0)
+            record(w->recorder, EVENT_ITEM, i, stretch.values[i]);
+    }
+    record(w->recorder, EVENT_SCAN, stretch.low, stretch.high);
+}
+
 // --- writes ---
 
 uint64_t step_new_value(struct worker *w)
@@ -280,7 +338,7 @@ static void go_back(struct worker *w)
 void step_run(struct worker *w)
 {
     static void (*const reads[])(struct worker *) = {
-        read_register, read_register, read_many, read_place, read_list, scan, scan};
+        read_register, read_register, read_many, read_place, read_list, scan, scan, wander};
     static void (*const writes[])(struct worker *) = {
         write_register, change_register, change_register, delete_register, insert_register,
         step_append,    step_append,     count_up,        set_savepoint,   go_back};
