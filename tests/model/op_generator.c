@@ -374,7 +374,7 @@ static void fill_keyspace(struct generator *g, struct op *op)
 
     op->field[F_KS] = ks;
     op->field[F_TTL] = one_in(g, 4) ? 1 + below(g, 30) : 0;
-    op->field[F_N] = below(g, 12);
+    op->field[F_N] = below(g, 36);
     op->field[F_FLAGS] = op->kind == OP_KEYSPACE_OPEN && !one_in(g, 6) ? FLAG_CREATE : 0;
     if (op->kind == OP_KEYSPACE_OPEN && ks != 0)
         g->has_keyspace[ks] |= op->field[F_FLAGS] != 0;

@@ -79,10 +79,12 @@ lsm_keyspace_options keyspace_variant(const struct op *op)
 {
     static const uint32_t thresholds[] = {LSM_INHERIT, 0, 500, 65536};
     static const uint32_t versions[] = {LSM_INHERIT, 1, 3};
+    static const uint32_t levels[] = {LSM_INHERIT, 0, 3};
     lsm_keyspace_options options = LSM_KEYSPACE_OPTIONS_INIT;
 
     options.value_threshold = thresholds[op->field[F_N] % 4];
     options.versions_to_keep = versions[op->field[F_N] / 4 % 3];
+    options.compression = levels[op->field[F_N] / 12 % 3];
     options.ttl_seconds = op->field[F_TTL];
     return options;
 }
