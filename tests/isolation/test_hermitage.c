@@ -43,6 +43,13 @@ static void run(scenario_fn scenario, lsm_txn_mode level)
     }
 }
 
+// A test called `name`: the scenario at a level.
+#define AT(level, scenario, name)                                                                  \
+    Test(hermitage, name)                                                                          \
+    {                                                                                              \
+        run(scenario, level);                                                                      \
+    }
+
 // --- one step each ---
 
 static void settle(void)
@@ -147,15 +154,8 @@ static void g0(lsm_txn_mode level)
     }
 }
 
-Test(hermitage, G0_dirty_write_is_prevented_at_serializable)
-{
-    run(g0, SERIALIZABLE);
-}
-
-Test(hermitage, G0_dirty_write_is_prevented_at_snapshot)
-{
-    run(g0, SNAPSHOT);
-}
+AT(SERIALIZABLE, g0, G0_dirty_write_is_prevented_at_serializable)
+AT(SNAPSHOT, g0, G0_dirty_write_is_prevented_at_snapshot)
 
 // --- G1a: aborted reads ---
 
@@ -173,20 +173,9 @@ static void g1a(lsm_txn_mode level)
     assert_database("10", "20");
 }
 
-Test(hermitage, G1a_aborted_read_is_prevented_at_serializable)
-{
-    run(g1a, SERIALIZABLE);
-}
-
-Test(hermitage, G1a_aborted_read_is_prevented_at_snapshot)
-{
-    run(g1a, SNAPSHOT);
-}
-
-Test(hermitage, G1a_aborted_read_is_prevented_at_read_only)
-{
-    run(g1a, READ_ONLY);
-}
+AT(SERIALIZABLE, g1a, G1a_aborted_read_is_prevented_at_serializable)
+AT(SNAPSHOT, g1a, G1a_aborted_read_is_prevented_at_snapshot)
+AT(READ_ONLY, g1a, G1a_aborted_read_is_prevented_at_read_only)
 
 // --- G1b: intermediate reads ---
 
@@ -205,20 +194,9 @@ static void g1b(lsm_txn_mode level)
     assert_commits(t2);
 }
 
-Test(hermitage, G1b_intermediate_read_is_prevented_at_serializable)
-{
-    run(g1b, SERIALIZABLE);
-}
-
-Test(hermitage, G1b_intermediate_read_is_prevented_at_snapshot)
-{
-    run(g1b, SNAPSHOT);
-}
-
-Test(hermitage, G1b_intermediate_read_is_prevented_at_read_only)
-{
-    run(g1b, READ_ONLY);
-}
+AT(SERIALIZABLE, g1b, G1b_intermediate_read_is_prevented_at_serializable)
+AT(SNAPSHOT, g1b, G1b_intermediate_read_is_prevented_at_snapshot)
+AT(READ_ONLY, g1b, G1b_intermediate_read_is_prevented_at_read_only)
 
 // --- G1c: circular information flow ---
 
@@ -237,15 +215,8 @@ static void g1c(lsm_txn_mode level)
     assert_database("11", level == SERIALIZABLE ? "20" : "22");
 }
 
-Test(hermitage, G1c_circular_flow_is_prevented_at_serializable)
-{
-    run(g1c, SERIALIZABLE);
-}
-
-Test(hermitage, G1c_circular_flow_is_prevented_at_snapshot)
-{
-    run(g1c, SNAPSHOT);
-}
+AT(SERIALIZABLE, g1c, G1c_circular_flow_is_prevented_at_serializable)
+AT(SNAPSHOT, g1c, G1c_circular_flow_is_prevented_at_snapshot)
 
 // --- OTV: observed transaction vanishes ---
 
@@ -268,20 +239,9 @@ static void otv(lsm_txn_mode level)
     assert_database("12", "18");
 }
 
-Test(hermitage, OTV_vanishing_transaction_is_prevented_at_serializable)
-{
-    run(otv, SERIALIZABLE);
-}
-
-Test(hermitage, OTV_vanishing_transaction_is_prevented_at_snapshot)
-{
-    run(otv, SNAPSHOT);
-}
-
-Test(hermitage, OTV_vanishing_transaction_is_prevented_at_read_only)
-{
-    run(otv, READ_ONLY);
-}
+AT(SERIALIZABLE, otv, OTV_vanishing_transaction_is_prevented_at_serializable)
+AT(SNAPSHOT, otv, OTV_vanishing_transaction_is_prevented_at_snapshot)
+AT(READ_ONLY, otv, OTV_vanishing_transaction_is_prevented_at_read_only)
 
 // --- PMP: predicate many preceders ---
 
@@ -296,20 +256,9 @@ static void pmp(lsm_txn_mode level)
     assert_commits(t1);
 }
 
-Test(hermitage, PMP_predicate_many_preceders_is_prevented_at_serializable)
-{
-    run(pmp, SERIALIZABLE);
-}
-
-Test(hermitage, PMP_predicate_many_preceders_is_prevented_at_snapshot)
-{
-    run(pmp, SNAPSHOT);
-}
-
-Test(hermitage, PMP_predicate_many_preceders_is_prevented_at_read_only)
-{
-    run(pmp, READ_ONLY);
-}
+AT(SERIALIZABLE, pmp, PMP_predicate_many_preceders_is_prevented_at_serializable)
+AT(SNAPSHOT, pmp, PMP_predicate_many_preceders_is_prevented_at_snapshot)
+AT(READ_ONLY, pmp, PMP_predicate_many_preceders_is_prevented_at_read_only)
 
 // With a write predicate: one raises every value by 10, the other deletes who holds 20.
 static void pmp_write(lsm_txn_mode level)
@@ -326,15 +275,8 @@ static void pmp_write(lsm_txn_mode level)
     assert_database("20", "30");
 }
 
-Test(hermitage, PMP_for_write_predicates_is_prevented_at_serializable)
-{
-    run(pmp_write, SERIALIZABLE);
-}
-
-Test(hermitage, PMP_for_write_predicates_is_prevented_at_snapshot)
-{
-    run(pmp_write, SNAPSHOT);
-}
+AT(SERIALIZABLE, pmp_write, PMP_for_write_predicates_is_prevented_at_serializable)
+AT(SNAPSHOT, pmp_write, PMP_for_write_predicates_is_prevented_at_snapshot)
 
 // --- P4: lost update ---
 
@@ -350,15 +292,8 @@ static void p4(lsm_txn_mode level)
     assert_database("11", "20");
 }
 
-Test(hermitage, P4_lost_update_is_prevented_at_serializable)
-{
-    run(p4, SERIALIZABLE);
-}
-
-Test(hermitage, P4_lost_update_is_prevented_at_snapshot)
-{
-    run(p4, SNAPSHOT);
-}
+AT(SERIALIZABLE, p4, P4_lost_update_is_prevented_at_serializable)
+AT(SNAPSHOT, p4, P4_lost_update_is_prevented_at_snapshot)
 
 // --- G-single: read skew ---
 
@@ -376,20 +311,9 @@ static void g_single(lsm_txn_mode level)
     assert_commits(t1);
 }
 
-Test(hermitage, G_single_read_skew_is_prevented_at_serializable)
-{
-    run(g_single, SERIALIZABLE);
-}
-
-Test(hermitage, G_single_read_skew_is_prevented_at_snapshot)
-{
-    run(g_single, SNAPSHOT);
-}
-
-Test(hermitage, G_single_read_skew_is_prevented_at_read_only)
-{
-    run(g_single, READ_ONLY);
-}
+AT(SERIALIZABLE, g_single, G_single_read_skew_is_prevented_at_serializable)
+AT(SNAPSHOT, g_single, G_single_read_skew_is_prevented_at_snapshot)
+AT(READ_ONLY, g_single, G_single_read_skew_is_prevented_at_read_only)
 
 // Dependencies through a predicate: t1 sees none of what t2 makes a multiple of 3.
 static void g_single_predicate(lsm_txn_mode level)
@@ -404,20 +328,9 @@ static void g_single_predicate(lsm_txn_mode level)
     assert_commits(t1);
 }
 
-Test(hermitage, G_single_for_predicates_is_prevented_at_serializable)
-{
-    run(g_single_predicate, SERIALIZABLE);
-}
-
-Test(hermitage, G_single_for_predicates_is_prevented_at_snapshot)
-{
-    run(g_single_predicate, SNAPSHOT);
-}
-
-Test(hermitage, G_single_for_predicates_is_prevented_at_read_only)
-{
-    run(g_single_predicate, READ_ONLY);
-}
+AT(SERIALIZABLE, g_single_predicate, G_single_for_predicates_is_prevented_at_serializable)
+AT(SNAPSHOT, g_single_predicate, G_single_for_predicates_is_prevented_at_snapshot)
+AT(READ_ONLY, g_single_predicate, G_single_for_predicates_is_prevented_at_read_only)
 
 // The reader of the past overwrites what it has not seen change.
 static void g_single_write(lsm_txn_mode level)
@@ -433,15 +346,8 @@ static void g_single_write(lsm_txn_mode level)
     assert_database("12", "18");
 }
 
-Test(hermitage, G_single_for_write_predicates_is_prevented_at_serializable)
-{
-    run(g_single_write, SERIALIZABLE);
-}
-
-Test(hermitage, G_single_for_write_predicates_is_prevented_at_snapshot)
-{
-    run(g_single_write, SNAPSHOT);
-}
+AT(SERIALIZABLE, g_single_write, G_single_for_write_predicates_is_prevented_at_serializable)
+AT(SNAPSHOT, g_single_write, G_single_for_write_predicates_is_prevented_at_snapshot)
 
 // --- G2-item: write skew ---
 
@@ -462,15 +368,8 @@ static void g2_item(lsm_txn_mode level)
     assert_database("11", level == SERIALIZABLE ? "20" : "21");
 }
 
-Test(hermitage, G2_item_write_skew_is_prevented_at_serializable)
-{
-    run(g2_item, SERIALIZABLE);
-}
-
-Test(hermitage, G2_item_write_skew_is_allowed_at_snapshot)
-{
-    run(g2_item, SNAPSHOT);
-}
+AT(SERIALIZABLE, g2_item, G2_item_write_skew_is_prevented_at_serializable)
+AT(SNAPSHOT, g2_item, G2_item_write_skew_is_allowed_at_snapshot)
 
 // Through keys that are not there: each makes one because the other is absent.
 static void g2_item_absent(lsm_txn_mode level)
@@ -488,15 +387,9 @@ static void g2_item_absent(lsm_txn_mode level)
     assert_holds(&f, NULL, "4", level == SERIALIZABLE ? NULL : "42");
 }
 
-Test(hermitage, G2_item_write_skew_through_absent_keys_is_prevented_at_serializable)
-{
-    run(g2_item_absent, SERIALIZABLE);
-}
-
-Test(hermitage, G2_item_write_skew_through_absent_keys_is_allowed_at_snapshot)
-{
-    run(g2_item_absent, SNAPSHOT);
-}
+AT(SERIALIZABLE, g2_item_absent,
+   G2_item_write_skew_through_absent_keys_is_prevented_at_serializable)
+AT(SNAPSHOT, g2_item_absent, G2_item_write_skew_through_absent_keys_is_allowed_at_snapshot)
 
 // --- G2: anti-dependency cycles through a predicate ---
 
@@ -515,15 +408,8 @@ static void g2(lsm_txn_mode level)
     assert_holds(&f, NULL, "4", level == SERIALIZABLE ? NULL : "42");
 }
 
-Test(hermitage, G2_write_skew_through_ranges_is_prevented_at_serializable)
-{
-    run(g2, SERIALIZABLE);
-}
-
-Test(hermitage, G2_write_skew_through_ranges_is_allowed_at_snapshot)
-{
-    run(g2, SNAPSHOT);
-}
+AT(SERIALIZABLE, g2, G2_write_skew_through_ranges_is_prevented_at_serializable)
+AT(SNAPSHOT, g2, G2_write_skew_through_ranges_is_allowed_at_snapshot)
 
 // Each deletes one of the two, counting on the other to stay.
 static void g2_delete(lsm_txn_mode level)
@@ -541,15 +427,8 @@ static void g2_delete(lsm_txn_mode level)
     assert_database(NULL, level == SERIALIZABLE ? "20" : NULL);
 }
 
-Test(hermitage, G2_phantom_on_delete_is_prevented_at_serializable)
-{
-    run(g2_delete, SERIALIZABLE);
-}
-
-Test(hermitage, G2_phantom_on_delete_is_allowed_at_snapshot)
-{
-    run(g2_delete, SNAPSHOT);
-}
+AT(SERIALIZABLE, g2_delete, G2_phantom_on_delete_is_prevented_at_serializable)
+AT(SNAPSHOT, g2_delete, G2_phantom_on_delete_is_allowed_at_snapshot)
 
 // A cycle of three, two edges of which are anti-dependencies (Fekete's example in Hermitage).
 static void g2_two_edges(lsm_txn_mode level)
@@ -572,15 +451,8 @@ static void g2_two_edges(lsm_txn_mode level)
     assert_database(level == SERIALIZABLE ? "10" : "0", "25");
 }
 
-Test(hermitage, G2_with_two_anti_dependencies_is_prevented_at_serializable)
-{
-    run(g2_two_edges, SERIALIZABLE);
-}
-
-Test(hermitage, G2_with_two_anti_dependencies_is_allowed_at_snapshot)
-{
-    run(g2_two_edges, SNAPSHOT);
-}
+AT(SERIALIZABLE, g2_two_edges, G2_with_two_anti_dependencies_is_prevented_at_serializable)
+AT(SNAPSHOT, g2_two_edges, G2_with_two_anti_dependencies_is_allowed_at_snapshot)
 
 // --- the read-only transaction anomaly (Fekete, O'Neil and O'Neil, 2004) ---
 
@@ -607,15 +479,8 @@ static void read_only_anomaly(lsm_txn_mode level)
     assert_database(level == SERIALIZABLE ? "10" : "-11", "40");
 }
 
-Test(hermitage, read_only_transaction_anomaly_is_prevented_at_serializable)
-{
-    run(read_only_anomaly, SERIALIZABLE);
-}
-
-Test(hermitage, read_only_transaction_anomaly_is_allowed_at_snapshot)
-{
-    run(read_only_anomaly, SNAPSHOT);
-}
+AT(SERIALIZABLE, read_only_anomaly, read_only_transaction_anomaly_is_prevented_at_serializable)
+AT(SNAPSHOT, read_only_anomaly, read_only_transaction_anomaly_is_allowed_at_snapshot)
 
 // --- a read-only transaction never fails, whatever comes between ---
 
