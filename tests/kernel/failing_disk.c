@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "kernel/device.h"
-#include "kernel/mount.h"
 #include "kernel/scene.h"
 
 #define SHUTDOWN      _IOR('X', 125, uint32_t) // ext4's and xfs's, in no public header
@@ -283,6 +282,6 @@ int main(int argc, char **argv)
         {"ext4 is read-only", mounted_read_only_ext4},
     };
 
-    return scenes_run("failing_disk", true, scenarios, sizeof scenarios / sizeof scenarios[0], argc,
-                      argv);
+    return scenes_run("failing_disk", NEEDS_DEVICES, scenarios,
+                      sizeof scenarios / sizeof scenarios[0], argc, argv);
 }

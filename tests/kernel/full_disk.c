@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kernel/mount.h"
 #include "kernel/scene.h"
 
 #define INODES "1000" // far more than the database uses
@@ -173,6 +172,6 @@ int main(int argc, char **argv)
         {"recovery without inodes", recover_without_inodes},
     };
 
-    return scenes_run("full_disk", false, scenarios, sizeof scenarios / sizeof scenarios[0], argc,
-                      argv);
+    return scenes_run("full_disk", NEEDS_MOUNTS, scenarios, sizeof scenarios / sizeof scenarios[0],
+                      argc, argv);
 }

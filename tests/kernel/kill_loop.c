@@ -168,6 +168,7 @@ int main(int argc, char **argv)
     struct lineage lineage = {.campaign = &campaign};
     char dir[PATH_MAX_HERE];
 
+    take_all_descriptors();
     workdir_make("kill_loop", dir);
     while (campaign.violations == 0 && campaign_next(&campaign, &lineage.random))
         run_round(&lineage, dir);

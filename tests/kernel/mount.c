@@ -26,13 +26,17 @@ static _Noreturn void skip(const char *why)
     exit(EXIT_SKIPPED);
 }
 
-void mounts_begin(bool needs_devices)
+void mounts_begin(enum needs needs)
 {
+    if (needs == NEEDS_NOTHING)
+        return;
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         skip("file systems cannot be mounted");
-    if (needs_devices && access("/dev/fuse", R_OK | W_OK) != 0)
+    if (needs == NEEDS_MOUNTS)
+        return;
+    if (access("/dev/fuse", R_OK | W_OK) != 0)
         skip("/dev/fuse");
-    if (needs_devices && access("/dev/loop-control", R_OK | W_OK) != 0)
+    if (access("/dev/loop-control", R_OK | W_OK) != 0)
         skip("/dev/loop-control");
 }
 

@@ -12,9 +12,15 @@
 
 #define EXIT_SKIPPED 77
 
-// Moves this process into a mount namespace of its own. Where mounts are not permitted, prints
-// why and exits with EXIT_SKIPPED. `needs_devices`: loop devices and FUSE as well.
-void mounts_begin(bool needs_devices);
+enum needs {
+    NEEDS_NOTHING,
+    NEEDS_MOUNTS,
+    NEEDS_DEVICES // loop devices and FUSE as well
+};
+
+// Moves this process into a mount namespace of its own, if it needs one. Where that is not
+// permitted, prints why and exits with EXIT_SKIPPED.
+void mounts_begin(enum needs needs);
 
 // Whether `command` ("mkfs.xfs") is installed.
 bool has_command(const char *command);

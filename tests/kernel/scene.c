@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kernel/mount.h"
 #include "support/campaign.h"
 
 #define THREADS 4
@@ -167,19 +166,20 @@ static void run_scene(struct campaign *campaign, struct scene *scene,
     else
         campaign_violation(campaign, "%s: life %u: %s\n    so far: %s", scenario->name,
                            scene->ledger->life, scene->ledger->trouble, scene->told);
-    (void)umount2(scene->mnt, MNT_DETACH);
+    (void)umount2(scene->mnt, MNT_DETACH); // where something is mounted
     workdir_remove(scene->mnt);
     ledger_free(scene->ledger);
 }
 
-int scenes_run(const char *name, bool needs_devices, const struct scenario *scenarios, size_t count,
+int scenes_run(const char *name, enum needs needs, const struct scenario *scenarios, size_t count,
                int argc, char **argv)
 {
     struct campaign campaign = campaign_begin(name, count, argc, argv);
     struct scene scene = {0};
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    mounts_begin(needs_devices);
+    mounts_begin(needs);
+    take_all_descriptors();
     workdir_make(name, scene.dir);
     while (campaign_next(&campaign, &scene.random))
         run_scene(&campaign, &scene, &scenarios[campaign.round % count]);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "kernel/ledger.h"
+#include "kernel/mount.h"
 #include "kernel/workdir.h"
 #include "kernel/workload.h"
 #include "support/random.h"
@@ -30,7 +31,7 @@ struct scenario {
 };
 
 // Runs every scenario, or the rounds that the arguments tell. Returns what main() is to return.
-int scenes_run(const char *name, bool needs_devices, const struct scenario *scenarios, size_t count,
+int scenes_run(const char *name, enum needs needs, const struct scenario *scenarios, size_t count,
                int argc, char **argv);
 
 bool scene_open(struct scene *scene);

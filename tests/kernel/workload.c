@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 // --- options ---
 
@@ -44,6 +45,16 @@ lsm_options *busy_options(struct random *random)
     SET_ONE_OF(options, random, "versions_to_keep", "1", "1", "3");
     SET_ONE_OF(options, random, "open_files_max", "0", "8");
     return options;
+}
+
+void take_all_descriptors(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
 }
 
 // --- one thread ---

@@ -17,6 +17,10 @@
 // Random options that keep the background busy. Exits when one is refused.
 lsm_options *busy_options(struct random *random);
 
+// Gives the process as many descriptors as it may have: a thread that is not run for long holds
+// up the closing of files.
+void take_all_descriptors(void);
+
 struct load {
     struct ledger *ledger;
     lsm_db *db;           // open; stays the caller's
