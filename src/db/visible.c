@@ -100,7 +100,8 @@ static lsm_status pass_too_new(struct visible_iter *vi)
 static lsm_status find_forward(struct visible_iter *vi)
 {
     for (;;) {
-        TRY(pass_too_new(vi));
+        if (UNLIKELY(is_in_keyspace(vi) && !is_in_time(vi, &vi->merged->entry)))
+            TRY(pass_too_new(vi));
         if (!is_in_keyspace(vi))
             return LSM_OK;
         if (is_shown(vi, &vi->merged->entry)) {
@@ -233,7 +234,8 @@ lsm_status visible_iter_next(struct visible_iter *vi)
     }
     TRY(take_key(vi));
     TRY(iter_next(vi->merged));
-    TRY(pass_key(vi));
+    if (UNLIKELY(is_on_key(vi)))
+        TRY(pass_key(vi));
     return find_forward(vi);
 }
 

@@ -168,7 +168,8 @@ static inline void block_key_complete(const struct block_view *view, const struc
     head = __builtin_bswap64(head);
 #endif
     memcpy(suffix, &head, sizeof head);
-    memcpy(suffix + sizeof head, e->tail.data, e->tail.size);
+    if (e->tail.size != 0) // in a block of keys side by side the head is mostly all
+        memcpy(suffix + sizeof head, e->tail.data, e->tail.size);
 }
 
 // Room for any full key and what block_key_complete() writes behind it.
