@@ -14,7 +14,11 @@
 #define DELETE(k, n)       .kind = STEP_DELETE, .key = (k), .count = (n)
 #define BATCH(k, n, bytes) .kind = STEP_BATCH, .key = (k), .count = (n), .size = (bytes)
 #define TXN(k, n, bytes)   .kind = STEP_TXN, .key = (k), .count = (n), .size = (bytes)
-#define JOBS(n)            .kind = STEP_JOBS, .count = (n)
+#define BREAK(n)                                                                                   \
+    {                                                                                              \
+        .kind = STEP_BREAK_MANIFEST, .size = (n)                                                   \
+    }
+#define JOBS(n) .kind = STEP_JOBS, .count = (n)
 
 const struct workload scripts[] = {
     {.name = "creation", STEPS({PUT(0, 1, SMALL)}), .versions_to_keep = 1},
@@ -72,10 +76,17 @@ const struct workload scripts[] = {
            {.kind = STEP_IDLE}),
      .versions_to_keep = 1},
     {.name = "a manifest that fails",
-     STEPS({PUT(0, 2, SMALL)}, {.kind = STEP_BREAK_MANIFEST}, {.kind = STEP_FLUSH},
-           {PUT(2, 1, SEPARATE)}, {.kind = STEP_IDLE}, {.kind = STEP_FLUSH}, {PUT(3, 1, SMALL)},
-           {.kind = STEP_BREAK_MANIFEST}, {.kind = STEP_CREATE}, {.kind = STEP_CREATE},
-           {PUT(0, 1, SMALL), .keyspace = IN_OTHER}),
+     STEPS({PUT(0, 2, SMALL)}, BREAK(20), {.kind = STEP_FLUSH}, {PUT(2, 1, SEPARATE)},
+           {.kind = STEP_IDLE}, {.kind = STEP_FLUSH}, {PUT(3, 1, SMALL)}, BREAK(0),
+           {.kind = STEP_CREATE}, {PUT(0, 1, SMALL), .keyspace = IN_OTHER}, BREAK(100),
+           {.kind = STEP_DROP}, {PUT(0, 1, SMALL)}),
+     .versions_to_keep = 1},
+    {.name = "edits of unknown fate",
+     STEPS({PUT(0, 3, SEPARATE)}, BREAK(5000), {.kind = STEP_FLUSH}, {DELETE(1, 1)}, BREAK(5000),
+           {.kind = STEP_COMPACT}, {PUT(0, 2, SMALL)}, {.kind = STEP_FLUSH}, BREAK(5000),
+           {JOBS(10)}, {.kind = STEP_IDLE}, BREAK(5000), {.kind = STEP_CREATE},
+           {PUT(0, 1, SMALL), .keyspace = IN_OTHER}, BREAK(5000), {.kind = STEP_DROP},
+           {PUT(1, 1, SMALL)}, BREAK(5000), {.kind = STEP_REOPEN}),
      .versions_to_keep = 1},
     {.name = "many memtables",
      STEPS({PUT(0, 10, 450), .is_weak = true}, {PUT(0, 10, 450)},
@@ -370,13 +381,15 @@ static lsm_status run_jobs(struct session *s, unsigned count)
     return LSM_OK;
 }
 
-static lsm_status break_manifest(struct session *s)
+// The next write to a manifest fails, after so many bytes of it: all of them, where the edit
+// is shorter, so that it may come to be durable although it has failed.
+static lsm_status break_manifest(struct session *s, const struct step *step)
 {
     const struct sim_fault fault = {.ops = SIM_OP_WRITE,
                                     .kinds = SIM_KIND(FILENAME_MANIFEST),
                                     .at = 1,
                                     .status = LSM_NO_SPACE,
-                                    .short_by = 20};
+                                    .short_by = step->size};
 
     sim_set_fault(s->sim, &fault);
     return LSM_OK;
@@ -409,7 +422,7 @@ static lsm_status take_step(struct session *s, const struct step *step)
         TRY(session_close(s));
         return session_open(s);
     case STEP_BREAK_MANIFEST:
-        return break_manifest(s);
+        return break_manifest(s, step);
     case STEP_KINDS:
         break;
     }

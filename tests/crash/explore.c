@@ -27,7 +27,7 @@
 static const uint64_t recovery_share[DEPTH_MAX] = {100, 200, 200};
 // Of so many images one is recovered under the eyes of the publish check.
 #define PUBLISH_SHARE 16
-// Of so many images one has every table and segment verified.
+// Of so many images one has every table and segment verified, and is looked over for orphans.
 #define VERIFY_SHARE 4
 
 // Where a crash was, for the words.
@@ -93,9 +93,10 @@ static lsm_status stop_publish_check(struct explorer *e, struct sim *sim)
 static lsm_status check_sound(struct explorer *e, struct session *s)
 {
     TRY(session_compare(s));
-    if (random_one_in(&e->random, VERIFY_SHARE))
-        TRY(lsm_verify(s->db, NULL, NULL));
-    return LSM_OK;
+    if (!random_one_in(&e->random, VERIFY_SHARE))
+        return LSM_OK;
+    TRY(publish_find_orphan(s->sim, CRASH_DIR));
+    return lsm_verify(s->db, NULL, NULL);
 }
 
 static lsm_status write_more(struct explorer *e, struct session *s)

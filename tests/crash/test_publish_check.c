@@ -297,3 +297,19 @@ Test(publish_check, notices_a_frame_that_claims_too_much)
     assert_ok(file_close(file));
     assert_violation("segment 1 is durable up to 224");
 }
+
+Test(publish_check, finds_an_orphan)
+{
+    struct edit edit;
+    struct manifest_file manifest;
+
+    make_database();
+    make_file("000009.sst", 10, true); // nobody can tell whose it is
+    assert_ok(publish_find_orphan(f.sim, DIR_PATH));
+    edit_init(&edit);
+    assert_ok(manifest_file_create(f.dir, &db_uuid, 4, &edit, &manifest));
+    manifest_file_close(&manifest);
+    cr_assert(eq(int, publish_find_orphan(f.sim, DIR_PATH), LSM_CORRUPT));
+    cr_assert(strstr(lsm_errmsg(), "MANIFEST-000004 is an orphan") != NULL, "%s", lsm_errmsg());
+    edit_release(&edit);
+}

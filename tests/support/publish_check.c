@@ -356,6 +356,62 @@ static void check_switch(struct publish_check *check, struct sim *sim, const cha
     }
 }
 
+// --- orphans ---
+
+struct orphan_search {
+    struct dir *dir;
+    struct names names;
+};
+
+static bool has_header(struct dir *dir, const char *name, enum file_kind kind)
+{
+    CLEANUP(file_closep) struct file *file = NULL;
+    uint8_t bytes[FILE_HEADER_SIZE];
+    struct file_header header;
+
+    return file_open(dir, name, FILE_READ, &file) == LSM_OK &&
+           file_read_exact(file, 0, bytes, sizeof bytes) == LSM_OK &&
+           file_header_decode(slice_make(bytes, sizeof bytes), kind, name, &header) == LSM_OK;
+}
+
+static lsm_status look_for_orphan(void *ctx, const char *name, uint64_t size, bool is_regular)
+{
+    const struct orphan_search *search = ctx;
+    uint64_t number;
+    const enum filename_kind kind = filename_parse(name, &number);
+    enum file_kind wanted;
+
+    (void)size;
+    (void)is_regular;
+    if (kind == FILENAME_SEGMENT)
+        wanted = FILE_KIND_LOG;
+    else if (kind == FILENAME_TABLE)
+        wanted = FILE_KIND_TABLE;
+    else if (kind == FILENAME_MANIFEST)
+        wanted = FILE_KIND_MANIFEST;
+    else
+        return LSM_OK;
+    if (is_named(&search->names, kind, number) || !has_header(search->dir, name, wanted))
+        return LSM_OK;
+    return lsm_fail(LSM_CORRUPT, "%s is an orphan", name);
+}
+
+lsm_status publish_find_orphan(struct sim *sim, const char *dir)
+{
+    struct found_disk disk;
+    struct orphan_search search = {.dir = NULL};
+    lsm_status status;
+
+    if (!find_disk(sim, dir, SIM_ALL, &disk))
+        return lsm_fail(LSM_NOT_FOUND, "%s: there is no such directory", dir);
+    search.dir = disk.dir;
+    read_names(&disk, &search.names);
+    status = dir_list(disk.dir, look_for_orphan, &search);
+    names_release(&search.names);
+    leave_disk(&disk);
+    return status;
+}
+
 // --- hooks ---
 
 static lsm_slice join(const lsm_slice *parts, size_t count, lsm_buf *to)

@@ -37,4 +37,9 @@ void publish_check_stop(struct sim *sim);
 // The power has gone and come back: what was written may be gone, and another process runs.
 void publish_check_restart(struct publish_check *check);
 
+// LSM_CORRUPT, naming it, when the directory holds a table, segment or manifest that the
+// manifest in force does not name, although its header verifies. Right after opening there
+// is none.
+lsm_status publish_find_orphan(struct sim *sim, const char *dir);
+
 #endif
