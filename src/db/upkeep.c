@@ -73,15 +73,20 @@ static void run_sync(struct job *job)
 
 // --- quiet times ---
 
-lsm_status upkeep_switch_memtable(struct lsm_db *db)
+static lsm_status run_request(struct lsm_db *db, enum request_kind kind)
 {
     struct write_request request;
     lsm_status status;
 
-    write_request_init(&request, REQUEST_SWITCH);
+    write_request_init(&request, kind);
     status = writer_run(&db->writer, &request);
     write_request_release(&request);
     return status;
+}
+
+lsm_status upkeep_switch_memtable(struct lsm_db *db)
+{
+    return run_request(db, REQUEST_SWITCH);
 }
 
 static bool active_is_empty(struct lsm_db *db)
@@ -91,17 +96,17 @@ static bool active_is_empty(struct lsm_db *db)
     return memtable_is_empty(views_current(&db->views)->memtables[0]->mem);
 }
 
-// Flushes when nothing was committed since it last looked; otherwise looks again later. Not
-// armed while the memtable is empty, so that an idle database sleeps.
+// Flushes, and has the log give back what it does not use, when nothing was committed since it
+// last looked; otherwise looks again later. Armed by a commit, so that an idle database sleeps.
 static void run_idle(struct job *job)
 {
     struct lsm_db *db = JOB_OWNER(job, idle_job);
     const uint64_t ts = oracle_published(db->oracle);
     const uint64_t seen = atomic_exchange_explicit(&db->idle_seen_ts, ts, memory_order_relaxed);
 
-    if (poison_is_set(&db->poison) || active_is_empty(db))
+    if (poison_is_set(&db->poison))
         return;
-    if (ts == seen && upkeep_switch_memtable(db) == LSM_OK)
+    if (ts == seen && run_request(db, REQUEST_SETTLE) == LSM_OK)
         return;
     scheduler_submit_after(db->scheduler, job,
                            atomic_load_explicit(&db->idle_flush_ns, memory_order_relaxed));
@@ -135,7 +140,11 @@ void upkeep_start(struct lsm_db *db)
     epoch_bin_set_notify(&db->bin, wake_reclaim, db);
     unlinker_set_notify(db->unlinker, wake_reclaim, db);
     wake_reclaim(db);
-    if (!db->is_read_only && !active_is_empty(db)) // replayed: as quiet as any other
+    if (db->is_read_only)
+        return;
+    if (log_needs_upkeep(db->log)) // after a crash: segments longer than their content
+        scheduler_submit(db->scheduler, &db->upkeep_job);
+    if (!active_is_empty(db)) // replayed: as quiet as any other
         scheduler_submit_after(db->scheduler, &db->idle_job,
                                atomic_load_explicit(&db->idle_flush_ns, memory_order_relaxed));
 }

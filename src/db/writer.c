@@ -443,15 +443,30 @@ static lsm_status write_commits(struct lsm_db *db, struct group *group)
     return LSM_OK;
 }
 
+// Returns whether the log has moved on: then even an empty memtable has to go, for replay begins
+// where the active one does.
+static bool settle_log(struct lsm_db *db)
+{
+    const struct segment *before = log_active(db->log);
+    lsm_status status =
+        log_settle(db->log, upkeep_segment_size_min(db), manifest_edit_number(db->manifest));
+
+    if (status != LSM_OK)
+        eventlog_write(db->events, "log_not_settled", "status=%s reason=\"%s\"",
+                       lsm_status_name(status), lsm_errmsg());
+    return log_active(db->log) != before;
+}
+
 static void run_control(struct lsm_db *db, struct write_request *request)
 {
     lsm_status status = poison_check(&db->poison);
+    bool has_moved = status == LSM_OK && request->kind == REQUEST_SETTLE && settle_log(db);
 
     if (status == LSM_OK && request->kind == REQUEST_DROP) {
         request->ts = oracle_next_ts(db->oracle);
         atomic_store_explicit(&request->keyspace->dropped_ts, request->ts, memory_order_release);
         oracle_publish(db->oracle, request->ts);
-    } else if (status == LSM_OK && !memtable_is_empty(active_memtable(db)->mem)) {
+    } else if (status == LSM_OK && (has_moved || !memtable_is_empty(active_memtable(db)->mem))) {
         status = switch_memtable(db);
     }
     failure_capture(&request->failure, status);

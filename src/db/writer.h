@@ -20,6 +20,7 @@ struct lsm_db;
 enum request_kind {
     REQUEST_COMMIT,
     REQUEST_SWITCH, // make the active memtable immutable, if it holds anything
+    REQUEST_SETTLE, // the same, and have the log give back what it does not use
     REQUEST_DROP,   // stamp the drop of a keyspace
 };
 

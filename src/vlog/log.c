@@ -28,6 +28,7 @@ struct member {
     uint64_t end;            // of its last frame that has been written completely
     uint64_t synced;         // everything below is durable; 0 until its link is
     bool is_left;            // `end` is final, nobody writes it any more
+    bool is_found;           // by recovery: durable; its file may be longer than `end`
     bool is_sealed;          // truncated to `end`, synced, closed for writing
 };
 
@@ -38,7 +39,9 @@ struct log {
     // The role's.
     struct segment *active; // the last of the chain, borrowed from it
     uint64_t end;           // of its last frame
+    uint64_t allocated;     // room of the active segment: its capacity, or `end` when trimmed
     uint64_t pushed;        // written back to the device up to here
+    uint64_t value_bytes;   // of separated values in the active segment, at most
     bool is_abandoned;      // a write failed: the active segment takes no more frames
     uint64_t next_sequence;
     uint64_t last_ts;
@@ -114,14 +117,14 @@ static lsm_status take_start(struct log *log, const struct log_start *start)
 {
     TRY(reserve_member_locked(log, start->chain_count + 1));
     for (size_t i = 0; i < start->chain_count; i++) {
-        struct member *m = &log->chain[log->chain_count++];
-
-        m->segment = start->chain_segments[i];
-        m->end = start->chain[i].final_size;
-        m->synced = m->end;
-        m->is_left = true;
-        m->is_sealed = true;
-        segment_ref(m->segment);
+        log->chain[log->chain_count++] = (struct member){
+            .segment = start->chain_segments[i],
+            .end = start->chain[i].final_size,
+            .synced = start->chain[i].final_size,
+            .is_left = true,
+            .is_found = true,
+        };
+        segment_ref(start->chain_segments[i]);
     }
     log->chain[log->chain_count++] = (struct member){
         .segment = start->active,
@@ -144,7 +147,9 @@ lsm_status log_new(struct segment_store *store, struct eventlog *events,
     log->events = events;
     log->active = start->active;
     log->end = start->end;
+    log->allocated = segment_capacity(start->active);
     log->pushed = start->end;
+    log->value_bytes = start->end; // nobody has looked
     log->next_sequence = start->next_sequence;
     log->last_ts = start->last_ts;
     mutex_init(&log->mu, LOCK_LOG);
@@ -185,19 +190,26 @@ lsm_status log_create_segment(struct segment_store *store, uint32_t id, uint64_t
     return segment_create(store, id, size, out);
 }
 
-// Makes a segment with room for `need` bytes that can be linked: its directory
-// entry is durable. A failed sync of the directory may have lost entries that others
-// rely on.
-static lsm_status prepare_segment(struct log *log, uint64_t need, struct segment **out)
+static uint64_t segment_size(struct log *log)
+{
+    uint64_t size;
+
+    mutex_lock(&log->mu);
+    size = log->segment_size;
+    mutex_unlock(&log->mu);
+    return size;
+}
+
+// Makes a segment of `size` bytes that can be linked: its directory entry is durable. A
+// failed sync of the directory may have lost entries that others rely on.
+static lsm_status prepare_segment(struct log *log, uint64_t size, struct segment **out)
 {
     struct segment *segment;
-    uint64_t size;
     uint32_t id;
     lsm_status status;
 
     mutex_lock(&log->mu);
     id = log->next_segment_id++;
-    size = log->segment_size > need ? log->segment_size : need;
     mutex_unlock(&log->mu);
     TRY(log_create_segment(log->store, id, size, &segment));
     status = PLANTED(SKIP_SEGMENT_DIR_SYNC) ? LSM_OK : dir_sync(log->store->dir);
@@ -220,20 +232,28 @@ static void discard_segment(struct segment *segment)
 
 // --- moving on ---
 
-// The prepared segment when it is large enough, otherwise a new one.
-static lsm_status take_segment(struct log *log, uint64_t need, struct segment **out)
+static struct segment *take_prepared(struct log *log)
 {
     struct segment *prepared;
 
     mutex_lock(&log->mu);
     prepared = MOVE(log->prepared);
     mutex_unlock(&log->mu);
+    return prepared;
+}
+
+// The prepared segment when it is large enough, otherwise a new one.
+static lsm_status take_segment(struct log *log, uint64_t need, struct segment **out)
+{
+    struct segment *prepared = take_prepared(log);
+    const uint64_t size = segment_size(log);
+
     if (prepared != NULL && segment_capacity(prepared) >= need) {
         *out = prepared;
         return LSM_OK;
     }
     discard_segment(prepared);
-    return prepare_segment(log, need, out);
+    return prepare_segment(log, size > need ? size : need, out);
 }
 
 // Writes the first frame of `next`: it names the chain's last segment, at its end.
@@ -304,7 +324,9 @@ static void enter_segment(struct log *log, struct segment *next)
         segment_writeback(log->active, log->pushed, log->end - log->pushed);
     log->active = next;
     log->end = FIRST_FRAME_AT + LINK_SIZE;
+    log->allocated = segment_capacity(next);
     log->pushed = log->end;
+    log->value_bytes = 0;
     log->is_abandoned = false;
     log->next_sequence++;
     mutex_lock(&log->mu);
@@ -316,14 +338,11 @@ static void enter_segment(struct log *log, struct segment *next)
     discard_segment(overtaken);
 }
 
-static lsm_status move_on(struct log *log, uint64_t bytes, uint64_t edit_number)
+// Links `next`, of which this takes over the reference; the chain has room for it.
+static lsm_status link_segment(struct log *log, struct segment *next, uint64_t edit_number)
 {
-    struct segment *next;
-    lsm_status status;
+    lsm_status status = write_link(log, next, edit_number);
 
-    TRY(reserve_member(log));
-    TRY(take_segment(log, FIRST_FRAME_AT + LINK_SIZE + bytes, &next));
-    status = write_link(log, next, edit_number);
     if (status == LSM_OK) {
         enter_segment(log, next);
         return LSM_OK;
@@ -334,12 +353,68 @@ static lsm_status move_on(struct log *log, uint64_t bytes, uint64_t edit_number)
     return status;
 }
 
+static lsm_status move_on(struct log *log, uint64_t bytes, uint64_t edit_number)
+{
+    struct segment *next;
+
+    TRY(reserve_member(log));
+    TRY(take_segment(log, FIRST_FRAME_AT + LINK_SIZE + bytes, &next));
+    return link_segment(log, next, edit_number);
+}
+
+// Allocates again what log_settle() has given back.
+static lsm_status regain_room(struct log *log)
+{
+    const uint64_t capacity = segment_capacity(log->active);
+
+    if (LIKELY(log->allocated == capacity))
+        return LSM_OK;
+    TRY(segment_regain(log->active, log->allocated, capacity));
+    log->allocated = capacity;
+    return LSM_OK;
+}
+
 lsm_status log_reserve(struct log *log, uint64_t bytes, uint64_t edit_number)
 {
     TRY(poison_check(log->store->poison));
     if (!log->is_abandoned && bytes <= segment_capacity(log->active) - log->end)
-        return LSM_OK;
+        return regain_room(log);
     return move_on(log, bytes, edit_number);
+}
+
+// --- quiet times ---
+
+static lsm_status move_on_to_small(struct log *log, uint64_t size, uint64_t edit_number)
+{
+    struct segment *next;
+
+    TRY(reserve_member(log));
+    TRY(prepare_segment(log, size, &next));
+    return link_segment(log, next, edit_number);
+}
+
+static lsm_status trim_active(struct log *log)
+{
+    struct mutex *sync_mu = segment_sync_mutex(log->active);
+    lsm_status status;
+
+    mutex_lock(sync_mu);
+    status = segment_trim_locked(log->active, log->end);
+    mutex_unlock(sync_mu);
+    if (status == LSM_OK)
+        log->allocated = log->end;
+    return status;
+}
+
+lsm_status log_settle(struct log *log, uint64_t size, uint64_t edit_number)
+{
+    TRY(poison_check(log->store->poison));
+    discard_segment(take_prepared(log));
+    if (log->is_abandoned || log->allocated == log->end)
+        return LSM_OK;
+    if (size < segment_capacity(log->active) && log->value_bytes < log->end / 2)
+        return move_on_to_small(log, size, edit_number);
+    return trim_active(log);
 }
 
 // --- appending ---
@@ -428,6 +503,7 @@ lsm_status log_append(struct log *log, struct commit_frame *const *frames, size_
     struct log_position mark = log_mark(log);
     uint64_t ts = log->last_ts;
     uint64_t end = log->end;
+    uint64_t value_bytes = 0;
     size_t part_count = 0;
     lsm_status status;
 
@@ -438,14 +514,16 @@ lsm_status log_append(struct log *log, struct commit_frame *const *frames, size_
         assert(frames[i]->is_finished && frames[i]->ts > ts);
         stamp_frame(log, frames[i], log->next_sequence + i, end, mark, edit_number);
         part_count += add_parts(log->parts + part_count, frames[i]);
+        value_bytes += frames[i]->body_size + FRAME_HEADER_SIZE - frames[i]->entries.size;
         end += frames[i]->size;
         ts = frames[i]->ts;
     }
-    assert(end <= segment_capacity(log->active));
+    assert(end <= log->allocated);
     status = segment_write(log->active, log->end, log->parts, part_count);
     if (status != LSM_OK)
         return PLANTED(APPEND_TO_TORN_LOG) ? status : abandon_active(log, status);
     log->end = end;
+    log->value_bytes += value_bytes;
     log->next_sequence += count;
     log->last_ts = ts;
     log->last_wall_ns = count == 0 ? log->last_wall_ns : frames[count - 1]->wall_ns;
@@ -587,6 +665,15 @@ lsm_status log_sync(struct log *log, struct log_position to)
     }
 }
 
+// Failing to cut a segment that was found loses room and nothing else: it is durable.
+static void cut_found_member(struct log *log, const struct member *m)
+{
+    if (segment_cut_found(m->segment, m->end) != LSM_OK)
+        eventlog_write(log->events, "segment_not_cut", "segment=%u size=%llu reason=\"%s\"",
+                       segment_id(m->segment), (unsigned long long)m->end, lsm_errmsg());
+    note_synced(log, m->segment, m->end, true);
+}
+
 static lsm_status seal_member(struct log *log, const struct member *m)
 {
     struct mutex *sync_mu = segment_sync_mutex(m->segment);
@@ -625,8 +712,12 @@ static lsm_status seal_left(struct log *log)
     struct member m;
 
     while (next_to_seal(log, &m)) {
-        lsm_status status = seal_member(log, &m);
+        lsm_status status = LSM_OK;
 
+        if (m.is_found)
+            cut_found_member(log, &m);
+        else
+            status = seal_member(log, &m);
         segment_unref(m.segment);
         TRY(status);
     }
@@ -681,7 +772,7 @@ lsm_status log_upkeep(struct log *log)
     mutex_unlock(&log->mu);
     if (!is_wanted)
         return LSM_OK;
-    TRY(prepare_segment(log, 0, &segment));
+    TRY(prepare_segment(log, segment_size(log), &segment));
     discard_segment(keep_prepared(log, segment));
     return LSM_OK;
 }
@@ -784,12 +875,9 @@ uint64_t log_bytes_since(const struct log *log, struct log_position from)
 
 static void remove_prepared(struct log *log)
 {
-    struct segment *prepared;
+    struct segment *prepared = take_prepared(log);
     struct filename name;
 
-    mutex_lock(&log->mu);
-    prepared = MOVE(log->prepared);
-    mutex_unlock(&log->mu);
     if (prepared == NULL)
         return;
     name = filename_of(FILENAME_SEGMENT, segment_id(prepared));

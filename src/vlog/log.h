@@ -49,6 +49,12 @@ void log_set_segment_size(struct log *log, uint64_t size);
 // LSM_NO_MEMORY) leave everything usable.
 lsm_status log_reserve(struct log *log, uint64_t bytes, uint64_t edit_number);
 
+// [role] When nothing has been written for a while: gives back what is allocated ahead.
+// Moves on to a segment of `size` bytes from a larger one with few separated values in
+// it, which goes when its memtable is flushed; otherwise cuts the active segment to
+// what is used, until it is appended to again. A failure is soft.
+lsm_status log_settle(struct log *log, uint64_t size, uint64_t edit_number);
+
 // [role] Appends finished frames with one write, in order, stamping sequence,
 // mark and `edit_number`; `ts` ascends. Room has been reserved. When the write
 // fails, the segment is cut back to its last good end and abandoned before the
@@ -79,7 +85,8 @@ void log_writeback(struct log *log);
 bool log_needs_upkeep(const struct log *log);
 
 // Prepares the next segment (allocated, header and directory entry synced) and
-// seals those moved on from (truncated to their end). A failure to prepare is
+// seals those moved on from (truncated to their end). Those found by recovery are cut to
+// their end, too, which is in the manifest by now. A failure to prepare is
 // soft. Any thread but the role's, one at a time.
 lsm_status log_upkeep(struct log *log);
 

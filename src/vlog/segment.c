@@ -216,6 +216,25 @@ void segment_writeback(struct segment *segment, uint64_t offset, uint64_t size)
     file_writeback(segment->file, offset, size);
 }
 
+lsm_status segment_regain(struct segment *segment, uint64_t from, uint64_t to)
+{
+    return file_allocate(segment->file, from, to - from);
+}
+
+lsm_status segment_cut_found(struct segment *segment, uint64_t size)
+{
+    CLEANUP(file_closep) struct file *file = NULL;
+    struct dir *dir = segment->store->dir;
+    uint64_t found;
+
+    TRY(poison_check(segment->store->poison));
+    TRY(file_stat(dir, segment->reading.name, &found));
+    if (found <= size)
+        return LSM_OK;
+    TRY(file_open(dir, segment->reading.name, FILE_WRITE, &file));
+    return file_truncate(file, size);
+}
+
 struct mutex *segment_sync_mutex(struct segment *segment)
 {
     return &segment->sync_mu;
@@ -243,6 +262,12 @@ lsm_status segment_seal_locked(struct segment *segment, uint64_t size)
         TRY(file_truncate(segment->file, size));
     TRY(segment_sync_locked(segment));
     return close_writing(segment);
+}
+
+lsm_status segment_trim_locked(struct segment *segment, uint64_t size)
+{
+    mutex_assert_held(&segment->sync_mu);
+    return file_truncate(segment->file, size);
 }
 
 // --- sets ---

@@ -60,6 +60,12 @@ lsm_status segment_write(struct segment *segment, uint64_t offset, const lsm_sli
                          size_t count);
 // Starts writing a range to the device, without waiting.
 void segment_writeback(struct segment *segment, uint64_t offset, uint64_t size);
+// Allocates room in front of the writer again, after segment_trim_locked(): [from, to).
+lsm_status segment_regain(struct segment *segment, uint64_t from, uint64_t to);
+// Cuts a segment that an earlier process has written to its final `size`, if its file is
+// longer: a crash leaves the room that was allocated. Whatever becomes of this, the
+// bytes below are as durable as they were.
+lsm_status segment_cut_found(struct segment *segment, uint64_t size);
 
 // Serialises syncs of the segment (LOCK_SEGMENT_SYNC); held for the functions below.
 struct mutex *segment_sync_mutex(struct segment *segment);
@@ -70,6 +76,10 @@ lsm_status segment_sync_locked(struct segment *segment);
 // from now on. When the truncation fails, all is as before; any other failure sets
 // the poison.
 lsm_status segment_seal_locked(struct segment *segment, uint64_t size);
+
+// Gives back the room from `size` on, which nothing has been written to: not durable
+// until the next sync. When this fails, all is as before.
+lsm_status segment_trim_locked(struct segment *segment, uint64_t size);
 
 // An immutable set of segments, ordered by id, each held by a reference. What a
 // pointer is resolved through.

@@ -34,6 +34,8 @@ enum step_kind {
     STEP_SYNC,
     STEP_UPKEEP,
     STEP_FLUSH,
+    STEP_GROW,       // segments to come are four times as large
+    STEP_SETTLE,     // to a segment of the size at first
     STEP_FAIL_WRITE, // the next write fails after `count` bytes
     STEP_FINISH,
 };
@@ -154,6 +156,11 @@ static lsm_status run_step(struct world *w, struct sim *sim, struct history *h,
         h->durable_ts = h->last_ts;
         h->flushed_ts = h->last_ts;
         return LSM_OK;
+    case STEP_GROW:
+        log_set_segment_size(w->log, 4 * WORLD_SEGMENT_SIZE);
+        return LSM_OK;
+    case STEP_SETTLE:
+        return log_settle(w->log, WORLD_SEGMENT_SIZE, w->paper.edit_number);
     case STEP_FAIL_WRITE:
         sim_set_fault(sim, &fault);
         return LSM_OK;
@@ -225,6 +232,20 @@ static void settle(struct history *h, uint64_t last_ts)
     h->durable_ts = last_ts;
 }
 
+// What was allocated beyond the final lengths is given back, and not a byte more.
+static lsm_status cut_checked(struct world *w)
+{
+    TRY(log_upkeep(w->log));
+    for (size_t i = 0; i + 1 < w->paper.chain_count; i++) {
+        const struct log_link *link = &w->paper.chain[i];
+        uint64_t size;
+
+        TRY(file_stat(w->dir, filename_of(FILENAME_SEGMENT, link->id).text, &size));
+        cr_assert(eq(u64, size, link->final_size));
+    }
+    return LSM_OK;
+}
+
 // A process after the crash: recovers, commits more, and ends without closing.
 static void check_life_after(struct sim *sim, struct paper *paper, struct history *h)
 {
@@ -242,6 +263,7 @@ static void check_life_after(struct sim *sim, struct paper *paper, struct histor
     cr_assert(eq(int, world_open(&w, sim_env(sim), paper), LSM_OK));
     cr_assert(eq(int, recover_checked(&w, h, &last_ts), LSM_OK), "%s", lsm_errmsg());
     settle(h, last_ts);
+    cr_assert(eq(int, cut_checked(&w), LSM_OK), "%s", lsm_errmsg());
     cr_assert(eq(int, run_script(&w, sim, h, script, 4), LSM_OK), "%s", lsm_errmsg());
     *paper = w.paper;
     world_close(&w);
@@ -280,8 +302,8 @@ static void check_survivor(const struct sim *crashed, struct survival survival,
     sim_free(sim);
 }
 
-// The power goes again before call `call` of the recovery. False when the recovery
-// needs fewer calls.
+// The power goes again before call `call` of the recovery, or of the upkeep behind it. False
+// when they need fewer calls.
 static bool crash_in_recovery(const struct sim *crashed, struct survival survival, uint64_t call,
                               const struct paper *paper, const struct history *history)
 {
@@ -297,6 +319,8 @@ static bool crash_in_recovery(const struct sim *crashed, struct survival surviva
     status = world_open(&w, sim_env(sim), paper);
     if (status == LSM_OK)
         status = recover_checked(&w, &h, &last_ts);
+    if (status == LSM_OK)
+        status = log_upkeep(w.log);
     has_crashed = sim_has_crashed(sim);
     if (w.dir != NULL)
         current = w.paper;
@@ -470,6 +494,70 @@ Test(log_crash, a_clean_close_is_exact_and_a_crash_in_it_is_a_crash)
         STEP(UPKEEP),
         COMMIT(1, SHAPE_VALUES),
         STEP(FINISH),
+    };
+
+    CRASH_EVERYWHERE(script);
+}
+
+// The segment moved on from has few values: it goes with the next flush.
+Test(log_crash, a_log_that_settles_in_a_small_segment_survives_a_crash_at_any_call)
+{
+    static const struct step script[] = {
+        STEP(GROW),
+        COMMIT(8, SHAPE_SMALL),
+        COMMIT(8, SHAPE_SMALL),
+        COMMIT(8, SHAPE_SMALL),
+        COMMIT(8, SHAPE_SMALL),
+        COMMIT(8, SHAPE_SMALL), // in a larger segment
+        STEP(UPKEEP),
+        STEP(SETTLE),
+        COMMIT(1, SHAPE_SMALL),
+        STEP(FLUSH),
+        COMMIT(1, SHAPE_VALUES),
+        STEP(SYNC),
+        COMMIT(1, SHAPE_SMALL),
+    };
+
+    CRASH_EVERYWHERE(script);
+}
+
+Test(log_crash, a_log_that_settles_and_is_flushed_at_once_survives_a_crash_at_any_call)
+{
+    static const struct step script[] = {
+        STEP(GROW),
+        COMMIT(8, SHAPE_SMALL),
+        COMMIT(8, SHAPE_SMALL),
+        COMMIT(8, SHAPE_SMALL),
+        COMMIT(8, SHAPE_SMALL),
+        COMMIT(8, SHAPE_SMALL), // in a larger segment
+        STEP(SETTLE),
+        STEP(FLUSH),
+        STEP(SETTLE),
+        COMMIT(1, SHAPE_SMALL),
+    };
+
+    CRASH_EVERYWHERE(script);
+}
+
+// The room is given back, allocated again, and what is written there is written once.
+Test(log_crash, a_log_that_is_trimmed_between_commits_survives_a_crash_at_any_call)
+{
+    static const struct step script[] = {
+        COMMIT(1, SHAPE_VALUES),
+        STEP(SETTLE),
+        COMMIT(1, SHAPE_SMALL),
+        STEP(SYNC),
+        STEP(SETTLE),
+        COMMIT(1, SHAPE_VALUES),
+        STEP(UPKEEP),
+        STEP(SETTLE),
+        COMMIT(1, SHAPE_SMALL),
+        STEP(SETTLE),
+        COMMIT(1, SHAPE_VALUES),
+        STEP(SYNC),
+        STEP(SETTLE),
+        STEP(FLUSH),
+        COMMIT(1, SHAPE_SMALL),
     };
 
     CRASH_EVERYWHERE(script);
