@@ -131,7 +131,7 @@ static lsm_status check_unused(const char *path)
 
     if (!in_use)
         return LSM_OK;
-    return lsm_fail(LSM_LOCKED, "%s: process %" PRIu64 " has it open, so it is not damaged enough",
+    return lsm_fail(LSM_LOCKED, "%s: process %" PRIu64 " has it open; salvage reads files at rest",
                     path, holder);
 }
 

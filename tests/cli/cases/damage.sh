@@ -39,3 +39,15 @@ t_masked info db
 rm db/CURRENT
 t_masked info db
 t_masked put db a b
+
+# Two bad segments keep a database from opening; both are told, and the tables are checked.
+rm -rf db
+printf 'a\t1\nb\t2\n' | "$lsmctl" load db -q
+"$lsmctl" compact db -q
+"$lsmctl" put db c 3 -q
+"$lsmctl" put db d 4 -q
+segments=$(ls db/*.vlog | tail -2)
+for segment in $segments; do
+    flip "$segment" 135
+done
+t_masked verify db

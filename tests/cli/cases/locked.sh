@@ -10,6 +10,9 @@ while ! "$lsmctl" info db --json | grep -q '"in_use":true'; do :; done
 "$lsmctl" put db c 3 2>err
 echo "[exit $?]"
 sed "s/process $loader/process PID/" err
+"$lsmctl" salvage db new 2>err
+echo "[exit $?]"
+sed "s/process $loader/process PID/" err
 "$lsmctl" info db | sed -n "s/process $loader/process PID/; s/^  state  */state /p"
 t get db a
 t_masked find db a
