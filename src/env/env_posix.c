@@ -39,16 +39,6 @@ struct posix_file {
     char name[];
 };
 
-// Makes `call` again as long as a signal interrupts it.
-#define RETRY(call)                                                                                \
-    __extension__({                                                                                \
-        __typeof__(call) retry_result_;                                                            \
-        do {                                                                                       \
-            retry_result_ = (call);                                                                \
-        } while (retry_result_ == -1 && errno == EINTR);                                           \
-        retry_result_;                                                                             \
-    })
-
 static struct posix_dir *posix_dir(struct dir *dir)
 {
     return (struct posix_dir *)dir;

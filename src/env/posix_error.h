@@ -3,7 +3,19 @@
 #ifndef LSM_ENV_POSIX_ERROR_H
 #define LSM_ENV_POSIX_ERROR_H
 
+#include <errno.h>
+
 #include "base/status.h"
+
+// Makes `call` again as long as a signal interrupts it.
+#define RETRY(call)                                                                                \
+    __extension__({                                                                                \
+        __typeof__(call) retry_result_;                                                            \
+        do {                                                                                       \
+            retry_result_ = (call);                                                                \
+        } while (retry_result_ == -1 && errno == EINTR);                                           \
+        retry_result_;                                                                             \
+    })
 
 enum intent { INTENT_READ, INTENT_WRITE };
 

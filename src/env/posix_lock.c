@@ -67,7 +67,7 @@ static lsm_status fail_lock(struct dir *dir, const char *name)
 static lsm_status fail_held(struct dir *dir, int fd)
 {
     char text[24] = "";
-    ssize_t size = pread(fd, text, sizeof text - 1, 0);
+    const ssize_t size = RETRY(pread(fd, text, sizeof text - 1, 0));
     unsigned long long pid = size > 0 ? strtoull(text, NULL, 10) : 0;
 
     if (pid == 0)
@@ -89,9 +89,19 @@ static lsm_status check_this_process(struct dir *dir, const struct dir_lock *loc
 static bool write_holder(int fd)
 {
     char text[24];
-    int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    const int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    int done = 0;
 
-    return ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)size, 0) == size;
+    if (RETRY(ftruncate(fd, 0)) != 0)
+        return false;
+    while (done < size) {
+        const ssize_t n = RETRY(pwrite(fd, text + done, (size_t)(size - done), done));
+
+        if (n <= 0)
+            return false;
+        done += (int)n;
+    }
+    return true;
 }
 
 static lsm_status take_file(struct dir *dir, int dir_fd, const char *name, struct dir_lock *lock)
@@ -99,8 +109,8 @@ static lsm_status take_file(struct dir *dir, int dir_fd, const char *name, struc
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct stat st;
 
-    lock->fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-                      LOCK_FILE_MODE);
+    lock->fd = RETRY(openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+                            LOCK_FILE_MODE));
     if (lock->fd < 0 || fstat(lock->fd, &st) != 0)
         return fail_lock(dir, name);
     if (!S_ISREG(st.st_mode))

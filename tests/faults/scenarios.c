@@ -242,6 +242,11 @@ const struct scenario scenarios[] = {
      .act = {LATER(100), LATER(100), LATER(100)}},
     {.name = "verify", .image = MIXED_IMAGE, .act = {{.run = step_verify}}},
     {.name = "options_file", .image = SMALL_IMAGE, .act = {{.run = step_options_file}}},
+    {.name = "salvage",
+     .image = MIXED_IMAGE,
+     .is_crashed = true,
+     .is_closed = true,
+     .act = {{.run = step_salvage}}},
     {.name = "inspect", .image = TABLE_IMAGE, .act = {{.run = step_inspect}}},
     {.name = "look", .image = MIXED_IMAGE, .act = {{.run = step_look}, {.run = step_set_option}}},
 };
