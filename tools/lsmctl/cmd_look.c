@@ -338,12 +338,12 @@ static void print_info(const struct facts *facts)
         return;
     print_manifest_state(facts);
     print_value_log(facts);
-    row("levels");
     if (version_table_count(facts->inspector->version) == 0) {
+        row("levels");
         puts("no tables yet: everything is in the log");
         return;
     }
-    putchar('\n');
+    printf("  %slevels%s\n", colour(stdout, COLOUR_DIM), colour(stdout, COLOUR_NONE));
     print_levels(facts, 4);
 }
 

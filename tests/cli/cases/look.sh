@@ -11,6 +11,9 @@ t find db nothing
 t find db a -k nowhere
 "$lsmctl" compact db -q
 t_masked info db
+for command in info levels segments keyspaces stats; do # as a terminal would show them
+    "$lsmctl" $command db | grep ' $' && echo "lines of $command end in blanks"
+done
 t_masked info db --json
 t_masked levels db
 t_masked levels db --json
