@@ -297,6 +297,16 @@ static lsm_status take_uncertain(struct salvage *s)
 
 // --- all of it ---
 
+static lsm_status check_new(const struct salvage *s, struct env *env)
+{
+    CLEANUP(dir_closep) struct dir *dir = NULL;
+
+    if (dir_open(env, s->request->to, false, &dir) == LSM_OK && manifest_exists(dir) == LSM_OK)
+        return lsm_fail(LSM_INVALID, "%s: there is a database already; a new one is needed",
+                        s->request->to);
+    return LSM_OK; // what else is wrong with it, opening tells
+}
+
 static lsm_status open_new(struct salvage *s)
 {
     struct lsm_options options;
@@ -313,6 +323,7 @@ static lsm_status open_new(struct salvage *s)
     options.create_if_missing = true;
     options.error_if_exists = true;
     options.txn_bytes_max = (uint64_t)16 << 30; // a record of any size fits
+    TRY(check_new(s, options.env == NULL ? env_posix() : options.env));
     TRY(lsm_open(s->request->to, &options, &s->db));
     return dir_open(s->db->env, s->request->to, false, &s->scratch);
 }
