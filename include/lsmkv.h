@@ -438,7 +438,8 @@ LSM_MUST_CHECK lsm_status lsm_txn_put_if_absent(lsm_txn *txn, lsm_keyspace *keys
                                                 lsm_slice value);
 
 /* Savepoints nest. Rolling back to one undoes the writes made since (what was read
- * stays read) and keeps it; releasing one forgets it and those made since. */
+ * stays read) and keeps it; releasing one forgets it and those made since. An open
+ * iterator of the transaction may show what was undone until it is positioned anew. */
 LSM_MUST_CHECK lsm_status lsm_txn_savepoint(lsm_txn *txn, uint64_t *savepoint);
 LSM_MUST_CHECK lsm_status lsm_txn_rollback_to(lsm_txn *txn, uint64_t savepoint);
 LSM_MUST_CHECK lsm_status lsm_txn_release(lsm_txn *txn, uint64_t savepoint);
