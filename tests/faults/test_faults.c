@@ -36,7 +36,7 @@ static void run_jobs(void)
 // --- groups of commits ---
 
 struct member {
-    char key[16];
+    char key[32];
     bool is_told;
     lsm_status status;
 };
@@ -245,7 +245,7 @@ Test(faults, peer_rocksdb_pit_ioerror_a_read_error_is_not_the_end_of_the_log, .i
     lsm_status status = LSM_IO;
 
     for (unsigned i = 0; i < 50; i++) {
-        char key[16];
+        char key[32];
 
         (void)snprintf(key, sizeof key, "key-%02u", i);
         put_text(&f, key, "value");
@@ -465,7 +465,7 @@ Test(faults, a_slow_device_changes_nothing_but_the_time)
     db_fixture_open(&f);
     for (unsigned i = 0; i < 300; i++) {
         const lsm_write_options weak = {.sync = LSM_SYNC_WRITTEN};
-        char key[16];
+        char key[32];
 
         (void)snprintf(key, sizeof key, "key-%03u", i);
         assert_ok(lsm_put(f.db, NULL, lsm_str(key), lsm_str("v"), i % 2 == 0 ? &weak : NULL));
