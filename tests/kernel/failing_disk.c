@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -117,15 +116,6 @@ static bool close_fails(struct scene *scene)
            ledger_trouble(scene->ledger, "closing a poisoned database says that all is well");
 }
 
-static void tell_ends(struct scene *scene)
-{
-    for (lsm_status status = LSM_OK; status <= LSM_UNSUPPORTED; status++) {
-        if (scene_ended(scene, status) > 0)
-            scene_tell(scene, "%" PRIu64 " %s, ", scene_ended(scene, status),
-                       lsm_status_name(status));
-    }
-}
-
 // A life that cannot be lost: the ledger knows what is durable of one life only.
 static bool live_durably(struct scene *scene)
 {
@@ -144,7 +134,7 @@ static bool failed_fsync(struct scene *scene, struct stage *stage)
     device_fail_after(&stage->device, random_below(&scene->random, 400));
     if (!scene_load(scene, 500, still_reads(stage) ? MOOD_ROUGH : MOOD_STARVED, NULL))
         return false;
-    tell_ends(scene);
+    scene_tell_ends(scene);
     if (lsm_health(scene->db, &health) != LSM_OK || !is_poisoned_and_reads(scene, stage))
         return ledger_trouble(scene->ledger, "lsm_health: %s", lsm_errmsg());
     scene_tell(scene, "%.100s", health.reason);
@@ -190,7 +180,7 @@ static bool turned_read_only(struct scene *scene, struct stage *stage)
         return scene_failed(scene, "remounting");
     if (!scene_load(scene, 60, MOOD_ROUGH, NULL))
         return false;
-    tell_ends(scene);
+    scene_tell_ends(scene);
     if (!is_poisoned_and_reads(scene, stage) || !close_fails(scene))
         return false;
     status = lsm_open(scene->path, NULL, &other);

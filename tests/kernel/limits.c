@@ -36,15 +36,6 @@ static bool limit(struct scene *scene, int resource, rlim_t value, rlim_t *befor
     return setrlimit(resource, &now) == 0 || scene_failed(scene, "setrlimit");
 }
 
-static void tell_ends(struct scene *scene)
-{
-    for (lsm_status status = LSM_OK; status <= LSM_UNSUPPORTED; status++) {
-        if (scene_ended(scene, status) > 0)
-            scene_tell(scene, "%" PRIu64 " %s, ", scene_ended(scene, status),
-                       lsm_status_name(status));
-    }
-}
-
 // A life with less than it needs; then, with the limit gone, one that has enough.
 static bool starve(struct scene *scene, int resource, rlim_t value, uint32_t attempts,
                    enum mood mood)
@@ -58,7 +49,7 @@ static bool starve(struct scene *scene, int resource, rlim_t value, uint32_t att
     is_right = scene_load(scene, attempts, mood, NULL);
     if (!limit(scene, resource, before, NULL) || !is_right)
         return false;
-    tell_ends(scene);
+    scene_tell_ends(scene);
     if (lsm_health(scene->db, &health) != LSM_OK || health.state == LSM_SICK)
         return ledger_trouble(scene->ledger, "poisoned by a limit: %s", health.reason);
     return scene_check(scene, &rough) &&
@@ -96,7 +87,7 @@ static bool live_within(struct scene *scene, rlim_t descriptors, enum mood mood)
     if (!limit(scene, RLIMIT_NOFILE, descriptors, &before))
         return false;
     is_right = scene_open(scene) && scene_load(scene, 300, mood, NULL);
-    tell_ends(scene);
+    scene_tell_ends(scene);
     return limit(scene, RLIMIT_NOFILE, before, NULL) && is_right && scene_check(scene, &cut) &&
            scene_close(scene);
 }
@@ -173,7 +164,7 @@ static bool no_memory(struct scene *scene)
     is_right = scene_load(scene, 300, MOOD_STARVED, take_memory_limit);
     if (!limit(scene, RLIMIT_DATA, RLIM_INFINITY, NULL) || !is_right)
         return false;
-    tell_ends(scene);
+    scene_tell_ends(scene);
     if (lsm_health(scene->db, &health) != LSM_OK || health.state == LSM_SICK)
         return ledger_trouble(scene->ledger, "poisoned by a limit: %s", health.reason);
     return scene_check(scene, &rough) &&

@@ -140,6 +140,15 @@ void scene_tell(struct scene *scene, const char *format, ...)
     va_end(args);
 }
 
+void scene_tell_ends(struct scene *scene)
+{
+    for (lsm_status status = LSM_OK; status <= LSM_UNSUPPORTED; status++) {
+        if (scene_ended(scene, status) > 0)
+            scene_tell(scene, "%" PRIu64 " %s, ", scene_ended(scene, status),
+                       lsm_status_name(status));
+    }
+}
+
 bool scene_failed(struct scene *scene, const char *what)
 {
     return ledger_trouble(scene->ledger, "%s: %s", what, strerror(errno));

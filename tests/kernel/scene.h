@@ -63,6 +63,8 @@ bool scene_expect(struct scene *scene, const char *what, lsm_status status, lsm_
 uint64_t scene_ended(const struct scene *scene, lsm_status status);
 
 void scene_tell(struct scene *scene, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// How many attempts of the life ended with each status.
+void scene_tell_ends(struct scene *scene);
 bool scene_failed(struct scene *scene, const char *what); // with errno
 
 #endif
