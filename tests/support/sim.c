@@ -166,7 +166,6 @@ void sim_free(struct sim *sim)
     if (sim == NULL)
         return;
     disk_release(&sim->disk);
-    free(sim->sites);
     mutex_release(&sim->mu);
     free(sim);
 }

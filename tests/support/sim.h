@@ -94,44 +94,18 @@ enum sim_op {
 const char *sim_op_name(enum sim_op op);
 const char *sim_kind_name(unsigned kind);
 
-// The place in the program that makes a call: the address that the env function returns to,
-// and the one that its caller returns to (addr2line names both).
-struct sim_site {
-    const void *address;
-    const void *caller;
-};
-
 struct sim_call {
     enum sim_op op;
     unsigned kind;     // of the file, below SIM_KINDS; of a rename, of the new name
     bool changes_disk; // and is a crash point
     const char *name;
     const char *other_name; // of a rename, the new one; else NULL
-    struct sim_site site;
 };
 
 // Called before every call that can fail, unless the sim has crashed; without a lock, so
 // that it may look at the sim and clone it.
 typedef void (*sim_call_hook)(void *ctx, struct sim *sim, const struct sim_call *call);
 void sim_set_call_hook(struct sim *sim, sim_call_hook hook, void *ctx);
-
-// How often each op (as a bit number) was called on each kind, and was made to fail.
-struct sim_counts {
-    uint64_t calls[SIM_OPS][SIM_KINDS];
-    uint64_t faults[SIM_OPS][SIM_KINDS];
-};
-void sim_get_counts(const struct sim *sim, struct sim_counts *out);
-
-// The same for each place in the program that made such a call.
-struct sim_site_count {
-    struct sim_site site;
-    enum sim_op op;
-    unsigned kind;
-    uint64_t calls;
-    uint64_t faults;
-};
-// Up to `room` of them, in no order, to `out`; returns how many there are.
-size_t sim_get_sites(const struct sim *sim, struct sim_site_count *out, size_t room);
 
 // --- failing ---
 

@@ -1,11 +1,7 @@
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "support/sim_state.h"
-
-#define SITE_ROOM_FIRST 256
 
 // --- names for reports ---
 
@@ -45,84 +41,6 @@ unsigned sim_kind_of(const char *name)
     return (unsigned)filename_parse(name, &number);
 }
 
-// --- counting ---
-
-static bool is_same_site(const struct sim_site_count *count, const struct sim_call *call)
-{
-    return count->site.address == call->site.address && count->site.caller == call->site.caller &&
-           count->op == call->op && count->kind == call->kind;
-}
-
-// The place of the site in the table, empty or its own; there is an empty one.
-static struct sim_site_count *find_site(struct sim *sim, const struct sim_call *call)
-{
-    struct random hash = {.state = (uint64_t)(uintptr_t)call->site.address ^
-                                   ((uint64_t)(uintptr_t)call->site.caller << 16) ^
-                                   ((uint64_t)call->op << 8) ^ call->kind};
-    size_t i = (size_t)random_next(&hash) & (sim->site_room - 1);
-
-    while (sim->sites[i].calls > 0 && !is_same_site(&sim->sites[i], call))
-        i = (i + 1) & (sim->site_room - 1);
-    return &sim->sites[i];
-}
-
-static void grow_sites(struct sim *sim)
-{
-    struct sim_site_count *old = sim->sites;
-    const size_t old_room = sim->site_room;
-
-    sim->site_room = old_room == 0 ? SITE_ROOM_FIRST : old_room * 2;
-    sim->sites = must_zeroed(sim->site_room * sizeof *sim->sites);
-    for (size_t i = 0; i < old_room; i++) {
-        const struct sim_call call = {.op = old[i].op, .kind = old[i].kind, .site = old[i].site};
-
-        if (old[i].calls > 0)
-            *find_site(sim, &call) = old[i];
-    }
-    free(old);
-}
-
-// Counts the call, and returns where its faults are counted.
-static struct sim_site_count *count_call_locked(struct sim *sim, const struct sim_call *call)
-{
-    struct sim_site_count *count;
-
-    sim->counts.calls[__builtin_ctz((unsigned)call->op)][call->kind]++;
-    if (sim->site_count * 2 >= sim->site_room)
-        grow_sites(sim);
-    count = find_site(sim, call);
-    if (count->calls++ == 0) {
-        sim->site_count++;
-        count->site = call->site;
-        count->op = call->op;
-        count->kind = call->kind;
-    }
-    return count;
-}
-
-void sim_get_counts(const struct sim *sim, struct sim_counts *out)
-{
-    struct mutex *mu = (struct mutex *)&sim->mu;
-
-    mutex_lock(mu);
-    *out = sim->counts;
-    mutex_unlock(mu);
-}
-
-size_t sim_get_sites(const struct sim *sim, struct sim_site_count *out, size_t room)
-{
-    struct mutex *mu = (struct mutex *)&sim->mu;
-    size_t count = 0;
-
-    mutex_lock(mu);
-    for (size_t i = 0; i < sim->site_room; i++) {
-        if (sim->sites[i].calls > 0 && count++ < room)
-            out[count - 1] = sim->sites[i];
-    }
-    mutex_unlock(mu);
-    return count;
-}
-
 // --- deciding ---
 
 static lsm_status fail_without_power(const char *name)
@@ -148,7 +66,6 @@ static bool is_hit(const struct sim_fault *fault, uint64_t matches)
 
 static lsm_status begin_locked(struct sim *sim, const struct sim_call *call)
 {
-    struct sim_site_count *count;
     uint64_t matches;
 
     sim->is_faulted = false;
@@ -158,15 +75,12 @@ static lsm_status begin_locked(struct sim *sim, const struct sim_call *call)
         atomic_store(&sim->has_crashed, true);
         return fail_without_power(call->name);
     }
-    count = count_call_locked(sim, call);
     if (!fault_matches(&sim->fault, call))
         return LSM_OK;
     matches = atomic_fetch_add(&sim->fault_matches, 1) + 1;
     if (!is_hit(&sim->fault, matches))
         return LSM_OK;
     sim->is_faulted = true;
-    count->faults++;
-    sim->counts.faults[__builtin_ctz((unsigned)call->op)][call->kind]++;
     atomic_fetch_add(&sim->fault_hits, 1);
     return lsm_fail(sim->fault.status, "%s: simulated failure of call %" PRIu64, call->name,
                     matches);

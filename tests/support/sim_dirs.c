@@ -18,9 +18,9 @@ void sim_count_handle_locked(struct sim *sim, struct inode *inode)
         inode->open_count++;
 }
 
-static struct sim_call call_on_dir(enum sim_op op, const char *path, struct sim_site site)
+static struct sim_call call_on_dir(enum sim_op op, const char *path)
 {
-    return (struct sim_call){.op = op, .kind = SIM_DIRECTORY, .name = path, .site = site};
+    return (struct sim_call){.op = op, .kind = SIM_DIRECTORY, .name = path};
 }
 
 // --- directories ---
@@ -54,7 +54,7 @@ static lsm_status open_dir_locked(struct sim *sim, const char *path, const char 
 lsm_status sim_dir_open(struct env *env, const char *path, bool create, struct dir **out)
 {
     struct sim *sim = sim_of(env);
-    struct sim_call call = call_on_dir(SIM_OP_OPEN, path, SIM_SITE_HERE);
+    struct sim_call call = call_on_dir(SIM_OP_OPEN, path);
     size_t path_size = strlen(path) + 1;
     CLEANUP(mem_freep) struct sim_dir *d = mem_alloc(sizeof *d + path_size);
     char *canonical;
@@ -91,7 +91,7 @@ void sim_dir_close(struct dir *dir)
 lsm_status sim_dir_sync(struct dir *dir)
 {
     struct sim *sim = sim_of(dir->env);
-    struct sim_call call = call_on_dir(SIM_OP_DIR_SYNC, dir->path, SIM_SITE_HERE);
+    struct sim_call call = call_on_dir(SIM_OP_DIR_SYNC, dir->path);
     lsm_status status;
 
     call.changes_disk = true;
@@ -107,7 +107,7 @@ lsm_status sim_dir_sync(struct dir *dir)
 lsm_status sim_dir_list(struct dir *dir, dir_list_fn fn, void *ctx)
 {
     struct sim *sim = sim_of(dir->env);
-    const struct sim_call call = call_on_dir(SIM_OP_LIST, dir->path, SIM_SITE_HERE);
+    const struct sim_call call = call_on_dir(SIM_OP_LIST, dir->path);
     struct listing listing = {0};
     lsm_status status = sim_begin_and_lock(sim, &call);
 
@@ -123,7 +123,7 @@ lsm_status sim_dir_list(struct dir *dir, dir_list_fn fn, void *ctx)
 lsm_status sim_free_space(struct dir *dir, uint64_t *bytes)
 {
     struct sim *sim = sim_of(dir->env);
-    const struct sim_call call = call_on_dir(SIM_OP_STAT, dir->path, SIM_SITE_HERE);
+    const struct sim_call call = call_on_dir(SIM_OP_STAT, dir->path);
     lsm_status status = sim_begin_and_lock(sim, &call);
 
     mutex_unlock(&sim->mu);
@@ -167,8 +167,7 @@ lsm_status sim_dir_lock(struct dir *dir, const char *name, struct dir_lock **out
     const struct sim_call call = {.op = SIM_OP_OPEN,
                                   .kind = sim_kind_of(name),
                                   .changes_disk = !is_file(dir, name),
-                                  .name = name,
-                                  .site = SIM_SITE_HERE};
+                                  .name = name};
     CLEANUP(mem_freep) struct dir_lock *lock = mem_alloc(sizeof *lock);
     lsm_status status;
 
@@ -227,8 +226,7 @@ lsm_status sim_file_rename(struct dir *dir, const char *from, const char *to)
                                   .kind = sim_kind_of(to),
                                   .changes_disk = true,
                                   .name = from,
-                                  .other_name = to,
-                                  .site = SIM_SITE_HERE};
+                                  .other_name = to};
     lsm_status status;
 
     call_unlink_hook(dir, to);
@@ -243,11 +241,8 @@ lsm_status sim_file_unlink(struct dir *dir, const char *name)
 {
     struct sim *sim = sim_of(dir->env);
     struct directory *directory = directory_of(dir);
-    const struct sim_call call = {.op = SIM_OP_UNLINK,
-                                  .kind = sim_kind_of(name),
-                                  .changes_disk = true,
-                                  .name = name,
-                                  .site = SIM_SITE_HERE};
+    const struct sim_call call = {
+        .op = SIM_OP_UNLINK, .kind = sim_kind_of(name), .changes_disk = true, .name = name};
     lsm_status status;
 
     call_unlink_hook(dir, name);
@@ -263,8 +258,7 @@ lsm_status sim_file_unlink(struct dir *dir, const char *name)
 lsm_status sim_file_stat(struct dir *dir, const char *name, uint64_t *size)
 {
     struct sim *sim = sim_of(dir->env);
-    const struct sim_call call = {
-        .op = SIM_OP_STAT, .kind = sim_kind_of(name), .name = name, .site = SIM_SITE_HERE};
+    const struct sim_call call = {.op = SIM_OP_STAT, .kind = sim_kind_of(name), .name = name};
     const struct inode *inode;
     lsm_status status = sim_begin_and_lock(sim, &call);
 

@@ -49,8 +49,7 @@ lsm_status sim_file_open(struct dir *dir, const char *name, enum file_mode mode,
     const struct sim_call call = {.op = SIM_OP_OPEN,
                                   .kind = sim_kind_of(name),
                                   .changes_disk = mode != FILE_READ,
-                                  .name = name,
-                                  .site = SIM_SITE_HERE};
+                                  .name = name};
     size_t name_size = strlen(name) + 1;
     size_t path_size = strlen(dir->path) + 1;
     CLEANUP(mem_freep) struct sim_file *f = mem_alloc(sizeof *f + name_size + path_size);
@@ -76,14 +75,10 @@ lsm_status sim_file_open(struct dir *dir, const char *name, enum file_mode mode,
 // --- content ---
 
 // Takes the mutex for a call on an open file; end_on_file() releases it.
-static lsm_status begin_on_file(struct file *file, struct sim_site site, enum sim_op op,
-                                bool changes_disk)
+static lsm_status begin_on_file(struct file *file, enum sim_op op, bool changes_disk)
 {
-    const struct sim_call call = {.op = op,
-                                  .kind = sim_file(file)->kind,
-                                  .changes_disk = changes_disk,
-                                  .name = file->name,
-                                  .site = site};
+    const struct sim_call call = {
+        .op = op, .kind = sim_file(file)->kind, .changes_disk = changes_disk, .name = file->name};
 
     TRY(sim_begin_and_lock(sim_of(file->env), &call));
     if (changes_disk && !sim_file(file)->is_writable)
@@ -109,7 +104,7 @@ static lsm_status check_reach(struct file *file, uint64_t offset, uint64_t size)
 
 lsm_status sim_file_read(struct file *file, uint64_t offset, void *to, size_t size, size_t *got)
 {
-    lsm_status status = begin_on_file(file, SIM_SITE_HERE, SIM_OP_READ, false);
+    lsm_status status = begin_on_file(file, SIM_OP_READ, false);
 
     if (status == LSM_OK) {
         const struct bytes *live = &sim_file(file)->inode->live;
@@ -159,7 +154,7 @@ lsm_status sim_file_write(struct file *file, uint64_t offset, const lsm_slice *p
     if (sim->write_hook != NULL && !sim_has_crashed(sim))
         sim->write_hook(sim->write_hook_ctx, sim, sim_file(file)->dir_path, file->name, offset,
                         parts, count);
-    status = begin_on_file(file, SIM_SITE_HERE, SIM_OP_WRITE, true);
+    status = begin_on_file(file, SIM_OP_WRITE, true);
     if (status == LSM_OK)
         status = write_locked(file, offset, parts, count, SIZE_MAX);
     else if (sim->is_faulted)
@@ -171,7 +166,7 @@ lsm_status sim_file_sync(struct file *file)
 {
     struct sim *sim = sim_of(file->env);
     struct inode *inode = sim_file(file)->inode;
-    lsm_status status = begin_on_file(file, SIM_SITE_HERE, SIM_OP_SYNC, true);
+    lsm_status status = begin_on_file(file, SIM_OP_SYNC, true);
 
     if (status == LSM_OK)
         inode_sync(inode);
@@ -190,7 +185,7 @@ void sim_file_writeback(struct file *file, uint64_t offset, uint64_t size)
 
 lsm_status sim_file_allocate(struct file *file, uint64_t offset, uint64_t size)
 {
-    lsm_status status = begin_on_file(file, SIM_SITE_HERE, SIM_OP_ALLOCATE, true);
+    lsm_status status = begin_on_file(file, SIM_OP_ALLOCATE, true);
 
     if (status == LSM_OK)
         status = check_reach(file, offset, size);
@@ -201,7 +196,7 @@ lsm_status sim_file_allocate(struct file *file, uint64_t offset, uint64_t size)
 
 lsm_status sim_file_truncate(struct file *file, uint64_t size)
 {
-    lsm_status status = begin_on_file(file, SIM_SITE_HERE, SIM_OP_TRUNCATE, true);
+    lsm_status status = begin_on_file(file, SIM_OP_TRUNCATE, true);
 
     if (status == LSM_OK)
         status = check_reach(file, 0, size);
@@ -212,7 +207,7 @@ lsm_status sim_file_truncate(struct file *file, uint64_t size)
 
 lsm_status sim_file_size(struct file *file, uint64_t *size)
 {
-    lsm_status status = begin_on_file(file, SIM_SITE_HERE, SIM_OP_STAT, false);
+    lsm_status status = begin_on_file(file, SIM_OP_STAT, false);
 
     if (status == LSM_OK)
         *size = sim_file(file)->inode->live.size;
@@ -231,11 +226,8 @@ lsm_status sim_file_close(struct file *file)
 {
     struct sim *sim = sim_of(file->env);
     struct sim_file *f = sim_file(file);
-    const struct sim_call call = {.op = SIM_OP_CLOSE,
-                                  .kind = f->kind,
-                                  .changes_disk = f->is_written,
-                                  .name = file->name,
-                                  .site = SIM_SITE_HERE};
+    const struct sim_call call = {
+        .op = SIM_OP_CLOSE, .kind = f->kind, .changes_disk = f->is_written, .name = file->name};
     const bool was_off = sim_has_crashed(sim);
     lsm_status status = sim_begin_and_lock(sim, &call);
 

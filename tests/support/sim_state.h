@@ -1,7 +1,7 @@
 // sim_state.h -- what the units of the sim share.
 //
 //     sim.c        its life, the power, the clock
-//     sim_call.c   every call passes here: hook, crash point, fault, counts
+//     sim_call.c   every call passes here: hook, crash point, fault
 //     sim_dirs.c   the env's functions on directories and names
 //     sim_files.c  those on open files
 //     sim_look.c   questions about the disk, and damage to it
@@ -30,11 +30,6 @@ struct sim {
     struct sim_fault fault; // no `ops`: none
     char fault_name[64];    // what fault.name_part points to
     bool is_faulted;        // the call that holds the mutex
-
-    struct sim_counts counts;
-    struct sim_site_count *sites; // a hash table; no calls: an empty place
-    size_t site_count;
-    size_t site_room; // a power of two, or 0
 
     uint64_t mono_ns;
     uint64_t wall_ns;
@@ -72,12 +67,7 @@ static inline struct directory *directory_of(struct dir *dir)
 
 // --- every call ---
 
-// Where the env function that says this was called from. All code here keeps its frame
-// pointers, so looking two frames up is as safe as looking one up.
-#pragma GCC diagnostic ignored "-Wframe-address"
-#define SIM_SITE_HERE ((struct sim_site){__builtin_return_address(0), __builtin_return_address(1)})
-
-// Tells the hook of the call, takes the mutex, counts, and decides: LSM_OK when the call may
+// Tells the hook of the call, takes the mutex and decides: LSM_OK when the call may
 // be made. The mutex is held afterwards in any case.
 lsm_status sim_begin_and_lock(struct sim *sim, const struct sim_call *call);
 void sim_set_fault_locked(struct sim *sim, const struct sim_fault *fault);
