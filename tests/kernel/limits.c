@@ -41,7 +41,7 @@ static bool starve(struct scene *scene, int resource, rlim_t value, uint32_t att
                    enum mood mood)
 {
     lsm_health_info health;
-    rlim_t before;
+    rlim_t before = 0;
     bool is_right;
 
     if (!limit(scene, resource, value, &before))
@@ -81,7 +81,7 @@ static rlim_t descriptors_in_use(void)
 static bool live_within(struct scene *scene, rlim_t descriptors, enum mood mood)
 {
     const struct cut cut = {.is_rough = mood != MOOD_FINE};
-    rlim_t before;
+    rlim_t before = 0;
     bool is_right;
 
     if (!limit(scene, RLIMIT_NOFILE, descriptors, &before))
