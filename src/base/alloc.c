@@ -154,19 +154,9 @@ void mem_free_aligned(void *block)
 
 #define PAGES_BYTES_MIN ((size_t)1 << 20)
 
-// AddressSanitizer watches what comes from malloc() only.
-#ifdef __SANITIZE_ADDRESS__
-#define PAGES_ARE_USED false
-#elif defined(__has_feature)
-#define PAGES_ARE_USED !__has_feature(address_sanitizer)
-#else
-#define PAGES_ARE_USED true
-#endif
-
 static bool comes_as_pages(size_t size)
 {
-    return PAGES_ARE_USED && size >= PAGES_BYTES_MIN && size <= SIZE_MAX - MEM_ALIGNMENT_MAX &&
-           allocator_get()->resize == resize_by_libc;
+    return MEM_HAS_PAGES && size >= PAGES_BYTES_MIN && allocator_get()->resize == resize_by_libc;
 }
 
 static void *map_anywhere(size_t size)
@@ -194,6 +184,8 @@ static void *map_aligned(size_t size)
 
 void *mem_map(size_t size)
 {
+    if (size > PTRDIFF_MAX) // more than any allocator has; room to align what is less
+        return NULL;
     if (!comes_as_pages(size))
         return mem_alloc_zeroed(1, size);
     return size % MEM_ALIGNMENT_MAX == 0 ? map_aligned(size) : map_anywhere(size);

@@ -24,6 +24,15 @@ void *mem_resize_array(void *block, size_t count, size_t size);
 void *mem_alloc_aligned(size_t alignment, size_t size);
 void mem_free_aligned(void *block);
 
+// AddressSanitizer watches what comes from malloc() only: under it there are no pages.
+#ifdef __SANITIZE_ADDRESS__
+#define MEM_HAS_PAGES 0
+#elif defined(__has_feature)
+#define MEM_HAS_PAGES (!__has_feature(address_sanitizer))
+#else
+#define MEM_HAS_PAGES 1
+#endif
+
 // A large piece of zeroed memory, released by mem_unmap() with the same size. From
 // 1 MiB on it is pages of its own that go back to the system at once, whatever lies
 // around it in the heap; whole multiples of MEM_ALIGNMENT_MAX are aligned, and advised

@@ -98,7 +98,8 @@ Test(arena, large_chunks_lie_on_huge_page_boundaries)
 
     arena_init(&arena, MEM_ALIGNMENT_MAX);
     block = arena_alloc(&arena, 8);
-    cr_assert(lt(sz, (uintptr_t)block % MEM_ALIGNMENT_MAX, 64), "only the header before it");
+    if (MEM_HAS_PAGES)
+        cr_assert(lt(sz, (uintptr_t)block % MEM_ALIGNMENT_MAX, 64), "only the header before it");
     arena_release(&arena);
 }
 
