@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "env/posix_error.h"
 #include "output.h"
 
 #define OPEN_FILES_MAX 64
@@ -100,13 +101,13 @@ uint64_t inspect_holder(const char *path, bool *in_use)
 
     *in_use = false;
     snprintf(name, sizeof name, "%s/%s", path, filename_of(FILENAME_LOCK, 0).text);
-    fd = open(name, O_RDONLY | O_CLOEXEC);
+    fd = RETRY(open(name, O_RDONLY | O_CLOEXEC));
     if (fd < 0)
         return 0;
     // Asks whether the lock could be taken, and takes none.
     if (fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK) {
         *in_use = true;
-        if (pread(fd, text, sizeof text - 1, 0) > 0)
+        if (RETRY(pread(fd, text, sizeof text - 1, 0)) > 0)
             pid = strtoull(text, NULL, 10);
     }
     (void)close(fd); // it was only read
