@@ -174,6 +174,7 @@ bool found_is_ordered(const struct found *found, unsigned started)
 void history_settle(struct history *h, unsigned prefix, bool has_other)
 {
     h->started = prefix;
+    h->acknowledged = prefix;
     h->durable = prefix;
     h->other = has_other ? IS_PRESENT : IS_ABSENT;
 }

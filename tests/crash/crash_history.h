@@ -37,6 +37,7 @@ enum existence { IS_ABSENT, IS_PRESENT, IS_EITHER };
 struct history {
     struct crash_commit commits[COMMITS_MAX + 1];
     unsigned started;
+    unsigned acknowledged;
     unsigned durable;     // acknowledged as durable up to here
     unsigned generation;  // how often the other keyspace was made
     enum existence other; // whether it is there

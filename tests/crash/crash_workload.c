@@ -314,6 +314,7 @@ static lsm_status commit(struct session *s, const struct step *step, const struc
         TRY(write_alone(s, &c->writes[0], &options));
         break;
     }
+    h->acknowledged = h->started;
     if (!step->is_weak)
         h->durable = h->started;
     return LSM_OK;

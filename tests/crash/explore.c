@@ -4,9 +4,10 @@
 // change the disk the moment is kept: the disk, with all that is not durable, and what the
 // application knew. For every moment, and every way in which the unsynced operations may
 // survive, the database must open by itself and hold a prefix of the commits that reaches at
-// least as far as what was acknowledged as durable. It is then written to, closed or crashed,
-// and compared again. For a share of the images the moments of the recovery itself are kept
-// and treated the same, and for a share of those again: up to three crashes in a row.
+// least as far as what was acknowledged as durable, or acknowledged at all when everything
+// that was written survives. It is then written to, closed or crashed, and compared again. For
+// a share of the images the moments of the recovery itself are kept and treated the same, and
+// for a share of those again: up to three crashes in a row after the first.
 //
 // The first rounds are the scripts, the others seeded. Equal images with equal knowledge are
 // checked once.
@@ -189,13 +190,15 @@ static void explore_image(struct explorer *e, const struct moment *moment, struc
     e->images++;
     e->by_call[__builtin_ctz((unsigned)moment->op)][moment->kind]++;
     e->by_survival[survival.kind]++;
-    if (hash_set_add(&e->seen, hash_of(sim, &moment->history))) {
+    history = moment->history;
+    if (depth == 0 && survival.kind == SIM_ALL) // as when only the process is killed
+        history.durable = history.acknowledged;
+    if (hash_set_add(&e->seen, hash_of(sim, &history))) {
         const bool has_recovery =
             depth < DEPTH_MAX && random_one_in(&e->random, recovery_share[depth]);
 
         e->distinct++;
         e->by_depth[depth]++;
-        history = moment->history;
         check_recovery(e, sim, &history, has_recovery ? &recovery : NULL, depth);
         if (!e->has_failed)
             explore_moments(e, &recovery, depth + 1);
