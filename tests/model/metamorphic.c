@@ -19,7 +19,7 @@
 #define SETS_PER_ROUND 4
 #define OPS_MIN        200
 #define OPS_MAX        1200
-#define OPS_TO_COVER   100000 // from so many on, every operation must have met every state
+#define OPS_TO_COVER   1000000 // from so many on, every operation must have met every state
 
 static struct {
     enum ref_mistake mistake;
