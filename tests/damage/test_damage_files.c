@@ -42,7 +42,7 @@ static void fixture_close(void)
     images_release(&images);
 }
 
-TestSuite(damage_files, .init = fixture_open, .fini = fixture_close, .timeout = 60);
+TestSuite(damage_files, .init = fixture_open, .fini = fixture_close, .timeout = 600);
 
 // Checks the database at `path`; `name` is the file that the report must name, or NULL when
 // everything must be right.

@@ -39,7 +39,7 @@ static void teardown(void)
     cr_assert(system(command) == 0);
 }
 
-TestSuite(posix, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(posix, .init = setup, .fini = teardown, .timeout = 600);
 
 static const char *path_of(const char *name)
 {
@@ -71,7 +71,7 @@ Test(posix, a_new_file_is_private_and_not_inherited)
     assert_ok(file_open(f.dir, "f", FILE_CREATE, &file));
     cr_assert(stat(path_of("f"), &st) == 0);
     cr_assert(eq(uint, st.st_mode & 07777, 0600));
-    for (int fd = 0; fd < 100; fd++) {
+    for (int fd = 0; fd < 1024; fd++) {
         if (fstat(fd, &open_st) == 0 && open_st.st_ino == st.st_ino) {
             cr_assert(eq(int, fcntl(fd, F_GETFD), FD_CLOEXEC));
             was_found = true;

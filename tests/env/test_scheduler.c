@@ -336,7 +336,7 @@ static struct scheduler *threaded(unsigned workers)
     return scheduler;
 }
 
-Test(scheduler_threaded, a_submitted_job_runs, .timeout = 20)
+Test(scheduler_threaded, a_submitted_job_runs, .timeout = 600)
 {
     struct scheduler *s = threaded(2);
     struct counted c;
@@ -351,7 +351,7 @@ Test(scheduler_threaded, a_submitted_job_runs, .timeout = 20)
     counted_release(&c);
 }
 
-Test(scheduler_threaded, a_job_submitted_while_it_runs_runs_again_and_not_twice, .timeout = 20)
+Test(scheduler_threaded, a_job_submitted_while_it_runs_runs_again_and_not_twice, .timeout = 600)
 {
     struct scheduler *s = threaded(3);
     struct counted c;
@@ -371,7 +371,7 @@ Test(scheduler_threaded, a_job_submitted_while_it_runs_runs_again_and_not_twice,
     counted_release(&c);
 }
 
-Test(scheduler_threaded, merges_leave_a_worker_to_the_flush, .timeout = 20)
+Test(scheduler_threaded, merges_leave_a_worker_to_the_flush, .timeout = 600)
 {
     struct scheduler *s = threaded(2);
     struct counted merges[2];
@@ -404,7 +404,7 @@ Test(scheduler_threaded, merges_leave_a_worker_to_the_flush, .timeout = 20)
     counted_release(&writer);
 }
 
-Test(scheduler_threaded, the_writer_is_not_behind_others, .timeout = 20)
+Test(scheduler_threaded, the_writer_is_not_behind_others, .timeout = 600)
 {
     struct scheduler *s = threaded(2);
     struct counted flushes[2];
@@ -430,7 +430,7 @@ Test(scheduler_threaded, the_writer_is_not_behind_others, .timeout = 20)
     counted_release(&writer);
 }
 
-Test(scheduler_threaded, a_delayed_job_runs_when_it_is_due, .timeout = 20)
+Test(scheduler_threaded, a_delayed_job_runs_when_it_is_due, .timeout = 600)
 {
     struct scheduler *s = threaded(2);
     struct counted late;
@@ -453,7 +453,7 @@ Test(scheduler_threaded, a_delayed_job_runs_when_it_is_due, .timeout = 20)
 
 // A delayed job must not be forgotten when the thread that keeps the time is the
 // one that takes the next job. Which thread that is changes from round to round.
-Test(scheduler_threaded, the_time_is_kept_while_a_worker_is_busy, .timeout = 20)
+Test(scheduler_threaded, the_time_is_kept_while_a_worker_is_busy, .timeout = 600)
 {
     struct scheduler *s = threaded(2);
     struct counted other;
@@ -496,7 +496,7 @@ static void retire(void *ctx)
     atomic_store(&r->is_done, true);
 }
 
-Test(scheduler_threaded, retiring_waits_for_the_running_job, .timeout = 20)
+Test(scheduler_threaded, retiring_waits_for_the_running_job, .timeout = 600)
 {
     struct scheduler *s = threaded(2);
     struct counted c;
@@ -517,7 +517,7 @@ Test(scheduler_threaded, retiring_waits_for_the_running_job, .timeout = 20)
     counted_release(&c);
 }
 
-Test(scheduler_threaded, a_wait_ends_with_the_signal_or_the_deadline, .timeout = 20)
+Test(scheduler_threaded, a_wait_ends_with_the_signal_or_the_deadline, .timeout = 600)
 {
     struct scheduler *s = threaded(2);
     struct counted c;

@@ -115,7 +115,7 @@ static void answer(void *ctx)
     mutex_unlock(&shared->mu);
 }
 
-Test(sync, a_thread_signals_a_condition, .timeout = 20)
+Test(sync, a_thread_signals_a_condition, .timeout = 600)
 {
     struct shared shared = {0};
     struct thread thread;
@@ -163,7 +163,7 @@ Test(sync, trying_tells_whether_the_mutex_is_free)
     mutex_release(&shared.mu);
 }
 
-Test(sync, a_wait_ends_at_its_deadline, .timeout = 20)
+Test(sync, a_wait_ends_at_its_deadline, .timeout = 600)
 {
     struct mutex mu;
     struct cond cond;
