@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -22,11 +23,16 @@ static const void *program; // where it is loaded, or NULL: not meant
 static __attribute__((constructor)) void look_who_runs(void)
 {
     const char *below = getenv("LSM_STUTTER");
-    char path[4096];
+    char path[PATH_MAX], dir[PATH_MAX];
     const ssize_t size = readlink("/proc/self/exe", path, sizeof path);
     Dl_info info;
+    size_t length;
 
-    if (below == NULL || size < (ssize_t)strlen(below) || memcmp(path, below, strlen(below)) != 0)
+    // The directory may be named by way of a symbolic link; a program is not.
+    if (below == NULL || size < 0 || realpath(below, dir) == NULL)
+        return;
+    length = strlen(dir);
+    if ((size_t)size <= length || memcmp(path, dir, length) != 0 || path[length] != '/')
         return;
     if (dladdr((const void *)getauxval(AT_ENTRY), &info) != 0)
         program = info.dli_fbase;
