@@ -67,7 +67,7 @@ static void expect(lsm_status expected, uint64_t offset, size_t size, size_t raw
         cr_assert(strstr(lsm_errmsg(), FILE_NAME) != NULL, "%s", lsm_errmsg());
 }
 
-Test(layout, a_block_is_read_where_it_was_written_and_nowhere_else)
+Test(layout, peer_rocksdb_format_6_a_block_is_read_where_it_was_written_and_nowhere_else)
 {
     const lsm_slice text = slice_of("some bytes of a block");
     struct uuid other = uuid;

@@ -72,7 +72,7 @@ Test(frame, any_flipped_bit_of_a_header_makes_it_not_verify)
     }
 }
 
-Test(frame, a_stale_or_misplaced_frame_never_verifies)
+Test(frame, peer_rocksdb_12918_a_stale_or_misplaced_frame_never_verifies)
 {
     struct frame_header in = sample_header();
     struct frame_header out;
