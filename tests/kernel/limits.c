@@ -178,7 +178,7 @@ static bool no_memory(struct scene *scene)
 #define MEMTABLE_MIB 4
 #define CACHE_MIB    8
 #define TOTAL_MIB    (2 * MEMTABLE_MIB + CACHE_MIB)
-#define SLACK_MIB    24 // the program, stacks, buffers of merges and values on their way
+#define SLACK_MIB    40 // the program, stacks, buffers of merges and values on their way
 #define LOAD_MIB     160
 
 static bool write_file(const char *path, const char *text)
@@ -219,18 +219,17 @@ static lsm_db *open_budgeted(const char *path)
     return db;
 }
 
-// Writes and reads LOAD_MIB of values of every size. Returns the most memory it had, in KiB,
-// without pages of files; 0 when something failed.
-static uint64_t load_within(const char *path, struct random random)
+// Writes and reads LOAD_MIB of values of every size. Sets `*most` to the most memory it had, in
+// KiB, without pages of files.
+static bool load_within(const char *path, struct random random, _Atomic uint64_t *most)
 {
     static uint8_t value[64 << 10];
     lsm_db *db = open_budgeted(path);
     lsm_buf got = LSM_BUF_INIT;
-    uint64_t most = 0;
     char text[KEY_TEXT_MAX];
 
     if (db == NULL)
-        return 0;
+        return false;
     random_fill(&random, value, sizeof value);
     for (uint64_t done = 0; done < LOAD_MIB * MIB;) {
         const size_t size = random_below(&random, random_one_in(&random, 8) ? sizeof value : 900);
@@ -242,17 +241,17 @@ static uint64_t load_within(const char *path, struct random random)
         if (status == LSM_OK && random_one_in(&random, 4))
             status = lsm_get(db, NULL, key, &got);
         if (status != LSM_OK)
-            return 0;
+            return false;
         done += size + key.size;
-        if (random_one_in(&random, 512) && status_kib("RssAnon:") > most)
-            most = status_kib("RssAnon:");
+        if (random_one_in(&random, 512) && status_kib("RssAnon:") > *most)
+            *most = status_kib("RssAnon:");
     }
     lsm_buf_free(&got);
-    return lsm_wait_idle(db) == LSM_OK && lsm_close(db) == LSM_OK ? most : 0;
+    return lsm_wait_idle(db) == LSM_OK && lsm_close(db) == LSM_OK;
 }
 
 // In a process of its own: it is killed when it takes more.
-static uint64_t run_in_group(struct scene *scene, const char *group)
+static bool run_in_group(struct scene *scene, const char *group)
 {
     _Atomic uint64_t *most = &scene->ledger->position; // shared with the child
     pid_t child;
@@ -261,15 +260,19 @@ static uint64_t run_in_group(struct scene *scene, const char *group)
     fflush(NULL);
     child = fork();
     if (child == 0) {
-        if (enter_group(group, (TOTAL_MIB + SLACK_MIB) * MIB))
-            atomic_store(most, load_within(scene->path, scene->random));
-        _exit(0);
+        if (!enter_group(group, (TOTAL_MIB + SLACK_MIB) * MIB))
+            _exit(EXIT_SKIPPED);
+        _exit(load_within(scene->path, scene->random, most) ? 0 : 1);
     }
     if (child < 0 || waitpid(child, &how, 0) != child)
-        return 0;
+        return scene_failed(scene, "a process");
     if (WIFSIGNALED(how))
-        (void)ledger_trouble(scene->ledger, "killed by signal %d", WTERMSIG(how));
-    return atomic_load(most);
+        return ledger_trouble(scene->ledger, "killed by signal %d", WTERMSIG(how));
+    if (WEXITSTATUS(how) == EXIT_SKIPPED)
+        return scene_skip(scene, "a memory cgroup cannot be limited and entered here");
+    scene_tell(scene, "%" PRIu64 " KiB of %d MiB and %d MiB", atomic_load(most), TOTAL_MIB,
+               SLACK_MIB);
+    return how == 0 || ledger_trouble(scene->ledger, "the load failed in its group");
 }
 
 // A tmpfs would count as memory.
@@ -289,25 +292,20 @@ static bool make_dir_on_disk(char path[PATH_MAX_HERE])
 static bool memory_group(struct scene *scene)
 {
     char group[PATH_MAX_HERE], on_disk[PATH_MAX_HERE];
-    uint64_t most;
+    bool is_right;
 
     (void)snprintf(group, sizeof group, "/sys/fs/cgroup/memory/lsmkv-kernel-%ld", (long)getpid());
-    if (access("/sys/fs/cgroup/memory/memory.limit_in_bytes", W_OK) != 0 ||
-        mkdir(group, 0700) != 0) {
-        printf("SKIPPED: no memory cgroup (version 1) here\n");
-        return true;
-    }
+    if (access("/sys/fs/cgroup/memory/memory.limit_in_bytes", W_OK) != 0 || mkdir(group, 0700) != 0)
+        return scene_skip(scene, "no memory cgroup (version 1) here");
     if (!make_dir_on_disk(on_disk)) {
         (void)rmdir(group);
-        printf("SKIPPED: no directory for temporary files on a disk\n");
-        return true;
+        return scene_skip(scene, "no directory for temporary files on a disk");
     }
     (void)snprintf(scene->path, sizeof scene->path, "%s/db", on_disk);
-    most = run_in_group(scene, group);
+    is_right = run_in_group(scene, group);
     workdir_remove(on_disk);
     (void)rmdir(group);
-    scene_tell(scene, "%" PRIu64 " KiB of %d MiB and %d MiB", most, TOTAL_MIB, SLACK_MIB);
-    return most != 0 || ledger_trouble(scene->ledger, "the load failed in its group");
+    return is_right;
 }
 
 int main(int argc, char **argv)
@@ -318,6 +316,7 @@ int main(int argc, char **argv)
         {"a memory cgroup", memory_group},
     };
 
+    (void)close_range(STDERR_FILENO + 1, ~0u, 0); // what is inherited counts, too
     return scenes_run("limits", NEEDS_NOTHING, scenarios, sizeof scenarios / sizeof scenarios[0],
                       argc, argv);
 }

@@ -140,6 +140,13 @@ void scene_tell(struct scene *scene, const char *format, ...)
     va_end(args);
 }
 
+bool scene_skip(struct scene *scene, const char *why)
+{
+    scene->is_skipped = true;
+    scene_tell(scene, "SKIPPED: %s", why);
+    return true;
+}
+
 void scene_tell_ends(struct scene *scene)
 {
     for (lsm_status status = LSM_OK; status <= LSM_UNSUPPORTED; status++) {
@@ -165,6 +172,7 @@ static void run_scene(struct campaign *campaign, struct scene *scene,
     (void)snprintf(scene->path, sizeof scene->path, "%s/db", scene->mnt);
     scene->ledger = ledger_new(random_next(&scene->random), THREADS);
     scene->told[0] = '\0';
+    scene->is_skipped = false;
     is_right =
         mkdir(scene->mnt, 0700) == 0 ? scenario->run(scene) : scene_failed(scene, scene->mnt);
     if (scene->db != NULL)
@@ -185,13 +193,18 @@ int scenes_run(const char *name, enum needs needs, const struct scenario *scenar
 {
     struct campaign campaign = campaign_begin(name, count, argc, argv);
     struct scene scene = {0};
+    uint64_t skipped = 0;
+    int code;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     mounts_begin(needs);
     take_all_descriptors();
     workdir_make(name, scene.dir);
-    while (campaign_next(&campaign, &scene.random))
+    while (campaign_next(&campaign, &scene.random)) {
         run_scene(&campaign, &scene, &scenarios[campaign.round % count]);
+        skipped += scene.is_skipped;
+    }
     workdir_remove(scene.dir);
-    return campaign_end(&campaign, campaign.round, "scenes");
+    code = campaign_end(&campaign, campaign.round - skipped, "scenes");
+    return code == 0 && skipped == campaign.round ? EXIT_SKIPPED : code;
 }

@@ -22,6 +22,7 @@ struct scene {
     char mnt[PATH_MAX_HERE + 16];  // an empty directory in it
     char path[PATH_MAX_HERE + 32]; // of the database: in mnt
     lsm_db *db;                    // closed at the end if it is open
+    bool is_skipped;               // the system does not permit it
     char told[256];                // what happened, for the report
 };
 
@@ -30,7 +31,8 @@ struct scenario {
     bool (*run)(struct scene *scene); // false: ledger_trouble() tells
 };
 
-// Runs every scenario, or the rounds that the arguments tell. Returns what main() is to return.
+// Runs every scenario, or the rounds that the arguments tell. Returns what main() is to return:
+// EXIT_SKIPPED when all of them were left out.
 int scenes_run(const char *name, enum needs needs, const struct scenario *scenarios, size_t count,
                int argc, char **argv);
 
@@ -61,6 +63,9 @@ bool scene_expect(struct scene *scene, const char *what, lsm_status status, lsm_
 
 // Attempts of the life that ended with `status`.
 uint64_t scene_ended(const struct scene *scene, lsm_status status);
+
+// Leaves the scene out. True: nothing is wrong.
+bool scene_skip(struct scene *scene, const char *why);
 
 void scene_tell(struct scene *scene, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // How many attempts of the life ended with each status.
