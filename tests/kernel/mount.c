@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
 #include <linux/loop.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -10,9 +11,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define TRIES 200
+#include "kernel/workdir.h"
+
+#define TRIES    12000 // a minute of them
+#define PAUSE_US 5000
 
 const struct file_system file_systems[FILE_SYSTEM_COUNT] = {
     [EXT4] = {"ext4", "mkfs.ext4", "-q -F -E nodiscard", NULL, UINT64_C(96) << 20},
@@ -26,6 +31,16 @@ static _Noreturn void skip(const char *why)
     exit(EXIT_SKIPPED);
 }
 
+// A device may be there, and yet not for us.
+static void need_device(const char *path)
+{
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    if (fd < 0)
+        skip(path);
+    (void)close(fd);
+}
+
 void mounts_begin(enum needs needs)
 {
     if (needs == NEEDS_NOTHING)
@@ -34,15 +49,8 @@ void mounts_begin(enum needs needs)
         skip("file systems cannot be mounted");
     if (needs == NEEDS_MOUNTS)
         return;
-    if (access("/dev/fuse", R_OK | W_OK) != 0)
-        skip("/dev/fuse");
-    if (access("/dev/loop-control", R_OK | W_OK) != 0)
-        skip("/dev/loop-control");
-}
-
-bool has_command(const char *command)
-{
-    return run_command("command -v %s", command);
+    need_device("/dev/fuse");
+    need_device("/dev/loop-control");
 }
 
 bool run_command(const char *format, ...)
@@ -58,6 +66,11 @@ bool run_command(const char *format, ...)
     return system(command) == 0;
 }
 
+static bool has_command(const char *command)
+{
+    return run_command("command -v %s", command);
+}
+
 // A loop device over `image`; its path, and the descriptor that holds it, or -1. It goes away
 // when the last descriptor and mount have gone.
 static int loop_attach(const char *image, char path[64])
@@ -65,6 +78,7 @@ static int loop_attach(const char *image, char path[64])
     struct loop_config config = {.info.lo_flags = LO_FLAGS_AUTOCLEAR};
     const int backing = open(image, O_RDWR | O_CLOEXEC);
     const int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    bool is_taken;
     int loop = -1;
 
     config.fd = (uint32_t)backing;
@@ -74,11 +88,14 @@ static int loop_attach(const char *image, char path[64])
 
         (void)snprintf(path, 64, "/dev/loop%d", number);
         loop = open(path, O_RDWR | O_CLOEXEC);
-        if (loop >= 0 && ioctl(loop, LOOP_CONFIGURE, &config) != 0) {
-            (void)close(loop);
-            loop = -1;
-            (void)usleep(1000);
-        }
+        if (loop < 0 || ioctl(loop, LOOP_CONFIGURE, &config) == 0)
+            break;
+        is_taken = errno == EBUSY;
+        (void)close(loop);
+        loop = -1;
+        if (!is_taken)
+            break;
+        (void)usleep(PAUSE_US);
     }
     if (backing >= 0)
         (void)close(backing);
@@ -97,6 +114,19 @@ bool make_image(const struct file_system *fs, const char *image)
     return is_made && run_command("%s %s %s", fs->command, fs->arguments, image);
 }
 
+// Older kernels remember an image that is no longer mounted, and refuse an earlier state of it on
+// another device.
+static void forget_unmounted_btrfs(void)
+{
+    struct btrfs_ioctl_vol_args all = {0};
+    const int control = open("/dev/btrfs-control", O_RDWR | O_CLOEXEC);
+
+    if (control < 0)
+        return;
+    (void)ioctl(control, BTRFS_IOC_FORGET_DEV, &all);
+    (void)close(control);
+}
+
 bool mount_image(const struct file_system *fs, const char *image, const char *dir)
 {
     char path[64];
@@ -106,8 +136,26 @@ bool mount_image(const struct file_system *fs, const char *image, const char *di
     if (loop < 0)
         return false;
     result = mount(path, dir, fs->type, MS_NOATIME, fs->options);
+    if (result != 0 && errno == EEXIST) {
+        forget_unmounted_btrfs();
+        result = mount(path, dir, fs->type, MS_NOATIME, fs->options);
+    }
     (void)close(loop);
     return result == 0;
+}
+
+bool is_mountable(const struct file_system *fs, const char *dir)
+{
+    char image[PATH_MAX_HERE + 32], mnt[PATH_MAX_HERE + 32];
+    bool is_mounted;
+
+    (void)snprintf(image, sizeof image, "%s/probe-image", dir);
+    (void)snprintf(mnt, sizeof mnt, "%s/probe", dir);
+    is_mounted = has_command(fs->command) && mkdir(mnt, 0700) == 0 && make_image(fs, image) &&
+                 mount_image(fs, image, mnt) && unmount(mnt);
+    (void)rmdir(mnt);
+    (void)unlink(image);
+    return is_mounted;
 }
 
 bool mount_memory(const char *dir, const char *options)
@@ -120,14 +168,33 @@ bool remount_memory(const char *dir, const char *options)
     return mount("lsmkv-kernel", dir, "tmpfs", MS_REMOUNT, options) == 0;
 }
 
+// Whether to try again what has failed: a thread of the kernel may still hold a file.
+static bool is_busy(unsigned *tries)
+{
+    if (errno != EBUSY || ++*tries > TRIES)
+        return false;
+    (void)usleep(PAUSE_US);
+    return true;
+}
+
+bool make_read_only(const char *dir)
+{
+    unsigned tries = 0;
+    int result;
+
+    do
+        result = mount(NULL, dir, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+    while (result != 0 && is_busy(&tries));
+    return result == 0;
+}
+
 bool unmount(const char *dir)
 {
-    for (int i = 0; i < TRIES; i++) {
-        if (umount(dir) == 0)
-            return true;
-        if (errno != EBUSY)
-            return false;
-        (void)usleep(5000); // a thread of the kernel may still hold it
-    }
-    return false;
+    unsigned tries = 0;
+    int result;
+
+    do
+        result = umount(dir);
+    while (result != 0 && is_busy(&tries));
+    return result == 0;
 }

@@ -22,9 +22,6 @@ enum needs {
 // permitted, prints why and exits with EXIT_SKIPPED.
 void mounts_begin(enum needs needs);
 
-// Whether `command` ("mkfs.xfs") is installed.
-bool has_command(const char *command);
-
 // Runs a command by the shell, quietly. False when it fails.
 bool run_command(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -40,6 +37,9 @@ enum { EXT4, XFS, BTRFS, FILE_SYSTEM_COUNT };
 
 extern const struct file_system file_systems[FILE_SYSTEM_COUNT];
 
+// Whether it can be made and mounted here: tries with an image of its own in `dir`.
+bool is_mountable(const struct file_system *fs, const char *dir);
+
 // Makes the file `image` with an empty file system in it. False with errno.
 bool make_image(const struct file_system *fs, const char *image);
 
@@ -52,7 +52,8 @@ bool mount_image(const struct file_system *fs, const char *image, const char *di
 bool mount_memory(const char *dir, const char *options);
 bool remount_memory(const char *dir, const char *options);
 
-// Waits until nothing holds it. False with errno.
+// These wait until nothing holds it, or what is written. False with errno.
+bool make_read_only(const char *dir);
 bool unmount(const char *dir);
 
 #endif

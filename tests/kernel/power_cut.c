@@ -223,8 +223,8 @@ static void run_round(struct rig *rig)
     bool is_right;
 
     rig->fs = &file_systems[rig->campaign->round % FILE_SYSTEM_COUNT];
-    if (!has_command(rig->fs->command)) {
-        printf("SKIPPED: %s is not installed\n", rig->fs->command);
+    if (!is_mountable(rig->fs, rig->dir)) {
+        printf("SKIPPED: %s cannot be made and mounted here\n", rig->fs->type);
         return;
     }
     rig->device = (struct device){0};
