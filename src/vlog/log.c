@@ -39,7 +39,7 @@ struct log {
     // The role's.
     struct segment *active; // the last of the chain, borrowed from it
     uint64_t end;           // of its last frame
-    uint64_t allocated;     // room of the active segment: its capacity, or `end` when trimmed
+    uint64_t allocated;     // of the active segment: its capacity, or less once it was trimmed
     uint64_t pushed;        // written back to the device up to here
     uint64_t value_bytes;   // of separated values in the active segment, at most
     bool is_abandoned;      // a write failed: the active segment takes no more frames
@@ -362,15 +362,22 @@ static lsm_status move_on(struct log *log, uint64_t bytes, uint64_t edit_number)
     return link_segment(log, next, edit_number);
 }
 
-// Allocates again what log_settle() has given back.
-static lsm_status regain_room(struct log *log)
+// Allocates again what log_settle() has given back; on a device that others have filled
+// meanwhile just `bytes` behind the end.
+static lsm_status regain_room(struct log *log, uint64_t bytes)
 {
-    const uint64_t capacity = segment_capacity(log->active);
+    uint64_t to = segment_capacity(log->active);
+    lsm_status status;
 
-    if (LIKELY(log->allocated == capacity))
+    if (LIKELY(bytes <= log->allocated - log->end))
         return LSM_OK;
-    TRY(segment_regain(log->active, log->allocated, capacity));
-    log->allocated = capacity;
+    status = segment_regain(log->active, log->allocated, to);
+    if (status == LSM_NO_SPACE) {
+        to = log->end + bytes;
+        status = segment_regain(log->active, log->allocated, to);
+    }
+    TRY(status);
+    log->allocated = to;
     return LSM_OK;
 }
 
@@ -378,7 +385,7 @@ lsm_status log_reserve(struct log *log, uint64_t bytes, uint64_t edit_number)
 {
     TRY(poison_check(log->store->poison));
     if (!log->is_abandoned && bytes <= segment_capacity(log->active) - log->end)
-        return regain_room(log);
+        return regain_room(log, bytes);
     return move_on(log, bytes, edit_number);
 }
 

@@ -148,12 +148,33 @@ Test(log_settle, a_segment_that_cannot_be_cut_stays_as_it_is)
 
 Test(log_settle, without_space_to_take_again_a_commit_fails_softly)
 {
+    const struct sim_fault full = {
+        .ops = SIM_OP_ALLOCATE, .at = 1, .for_ever = true, .status = LSM_NO_SPACE};
+
     append(1, SHAPE_SMALL);
     assert_ok(settle());
-    set_fault(SIM_OP_ALLOCATE);
+    sim_set_fault(sim, &full);
     cr_assert(eq(int, world_append(&w, last_ts + 1, 1, SHAPE_SMALL), LSM_NO_SPACE));
     cr_assert(not(poison_is_set(&w.poison)));
+    sim_set_fault(sim, NULL);
     append(1, SHAPE_SMALL);
     cr_assert(eq(u32, log_end(w.log).segment, 1));
     cr_assert(eq(u64, file_size_of(1), WORLD_SEGMENT_SIZE));
+}
+
+// Others may have filled the device meanwhile: what a commit needs is enough for it.
+Test(log_settle, with_little_space_a_commit_takes_what_it_needs)
+{
+    append(1, SHAPE_SMALL);
+    assert_ok(settle());
+    for (unsigned i = 0; i < 2; i++) {
+        set_fault(SIM_OP_ALLOCATE);
+        append(1, SHAPE_SMALL);
+        cr_assert(eq(u64, sim_fault_hits(sim), 1));
+        cr_assert(eq(u64, file_size_of(1), log_end(w.log).offset));
+    }
+    append(1, SHAPE_SMALL);
+    cr_assert(eq(u32, log_end(w.log).segment, 1));
+    cr_assert(eq(u64, file_size_of(1), WORLD_SEGMENT_SIZE));
+    assert_ok(world_sync(&w));
 }
