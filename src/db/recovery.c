@@ -373,6 +373,17 @@ static lsm_status remove_orphans(struct lsm_db *db, const struct restart *restar
     return LSM_OK;
 }
 
+// Segments that have left the log may keep values, and after a crash room behind them. Those
+// that stay in the log it cuts by itself.
+static void cut_left(struct lsm_db *db, const struct version *version,
+                     const struct restart *restart)
+{
+    for (size_t i = 0; i < restart->left_count; i++) {
+        if (version_find_segment(version, restart->left[i].id) != NULL)
+            log_cut_found(db->events, restart->left_segments[i], restart->left[i].final_size);
+    }
+}
+
 static lsm_status start_log(struct lsm_db *db, struct recovery *recovery, struct restart *restart)
 {
     const struct log_start start = {
@@ -411,6 +422,8 @@ static lsm_status start_writing(struct lsm_db *db, struct recovery *recovery,
         status = start_log(db, recovery, restart);
     if (status == LSM_OK)
         status = set_views(db, recovery, version);
+    if (status == LSM_OK)
+        cut_left(db, version, restart);
     version_unref(version);
     return status;
 }

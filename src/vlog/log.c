@@ -672,13 +672,11 @@ lsm_status log_sync(struct log *log, struct log_position to)
     }
 }
 
-// Failing to cut a segment that was found loses room and nothing else: it is durable.
-static void cut_found_member(struct log *log, const struct member *m)
+void log_cut_found(struct eventlog *events, struct segment *segment, uint64_t size)
 {
-    if (segment_cut_found(m->segment, m->end) != LSM_OK)
-        eventlog_write(log->events, "segment_not_cut", "segment=%u size=%llu reason=\"%s\"",
-                       segment_id(m->segment), (unsigned long long)m->end, lsm_errmsg());
-    note_synced(log, m->segment, m->end, true);
+    if (segment_cut_found(segment, size) != LSM_OK)
+        eventlog_write(events, "segment_not_cut", "segment=%u size=%llu reason=\"%s\"",
+                       segment_id(segment), (unsigned long long)size, lsm_errmsg());
 }
 
 static lsm_status seal_member(struct log *log, const struct member *m)
@@ -721,10 +719,12 @@ static lsm_status seal_left(struct log *log)
     while (next_to_seal(log, &m)) {
         lsm_status status = LSM_OK;
 
-        if (m.is_found)
-            cut_found_member(log, &m);
-        else
+        if (m.is_found) {
+            log_cut_found(log->events, m.segment, m.end);
+            note_synced(log, m.segment, m.end, true);
+        } else {
             status = seal_member(log, &m);
+        }
         segment_unref(m.segment);
         TRY(status);
     }

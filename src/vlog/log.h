@@ -84,6 +84,10 @@ void log_writeback(struct log *log);
 // log_upkeep(). Any thread.
 bool log_needs_upkeep(const struct log *log);
 
+// Cuts a segment that an earlier process has written to its end, `size`, which a manifest
+// states. Failing loses room and nothing else: it is told in the event log only.
+void log_cut_found(struct eventlog *events, struct segment *segment, uint64_t size);
+
 // Prepares the next segment (allocated, header and directory entry synced) and
 // seals those moved on from (truncated to their end). Those found by recovery are cut to
 // their end, too, which is in the manifest by now. A failure to prepare is

@@ -140,3 +140,17 @@ Test(idle, room_that_a_crash_has_left_is_given_back, .init = setup, .fini = tear
     cr_assert(lt(u64, segment_bytes(), 400 * 20200 + SEGMENT_MIN));
     assert_holds_many(0, 400, 20000);
 }
+
+// The same of one that is log no more: its values are in tables.
+Test(idle, room_behind_flushed_values_is_given_back_after_a_crash, .init = setup, .fini = teardown)
+{
+    put_many(0, 420, 20000);
+    assert_ok(lsm_flush(f.db));
+    sim_crash_at(f.sim, 1);
+    (void)lsm_close(f.db);
+    sim_restart(f.sim, SIM_ALL, 1);
+    db_fixture_open(&f);
+    run_jobs();
+    cr_assert(lt(u64, segment_bytes(), 420 * 20200 + SEGMENT_MIN));
+    assert_holds_many(0, 420, 20000);
+}
