@@ -9,7 +9,7 @@
 // position on all whole frames are, as recovery would take them; one that is missing (x) is
 // lost. Without a manifest the replay position is taken to be behind the newest entry of all
 // tables, and only what is missing inside a segment is passed over: segments that the log has
-// left go as a whole.
+// left go as a whole. A commit behind which one is missing, or cannot be read, is not certain.
 //
 // A commit that a restart copied is met twice: the segment with the higher id counts.
 
@@ -38,14 +38,16 @@ struct salvage_log {
     size_t file_count;
     size_t file_capacity;
     size_t open_count;
+    uint32_t unread_max; // the highest id of those that are there and cannot be read
     lsm_buf record;
 
     // Of the commit before, while finding out.
     struct log_file *at;
     bool was_unflushed;
-    bool has_gap;     // what followed does not verify
-    uint64_t last_ts; // 0: there was none
-    uint32_t last_segment;
+    bool has_gap;           // what followed does not verify
+    bool is_cut_off;        // the same in a later segment
+    uint64_t last_ts;       // 0: there was none
+    uint32_t last_segment;  // up to which nothing is missing behind it
     uint64_t last_sequence; // of any frame
 
     struct log_position certain_from;
@@ -117,10 +119,10 @@ static lsm_status guess_header(const struct salvage_log *log, const char *name,
     CLEANUP(frame_scan_close) struct frame_scan scan = {.file = NULL};
     struct frame_header frame;
     uint8_t bytes[FILE_HEADER_SIZE];
+    lsm_status status;
     uint64_t at;
 
     header->kind = FILE_KIND_LOG;
-    header->db_uuid = log->input.db_uuid;
     TRY(frame_scan_open_as(log->input.dir, name, header, &scan));
     TRY(frame_scan_read(&scan, 0, bytes, sizeof bytes));
     if (named != NULL)
@@ -128,10 +130,11 @@ static lsm_status guess_header(const struct salvage_log *log, const char *name,
     else
         memcpy(header->file_uuid.bytes, bytes + 32, sizeof header->file_uuid.bytes);
     scan.header = *header;
-    if (frame_scan_find(&scan, FILE_HEADER_SIZE, &at, &frame) != LSM_OK)
+    status = frame_scan_find(&scan, FILE_HEADER_SIZE, &at, &frame);
+    if (status == LSM_NOT_FOUND)
         return lsm_fail(LSM_CORRUPT, "%s: offset 0: neither its header nor any frame verifies",
                         name);
-    return LSM_OK;
+    return status;
 }
 
 static lsm_status identify(const struct salvage_log *log, const char *name,
@@ -167,11 +170,14 @@ static lsm_status add_file(void *ctx, const char *name, uint64_t size, bool is_r
         return LSM_OK;
     is_named = find_named(log, (uint32_t)id, &named);
     file.header.number = id;
+    file.header.db_uuid = log->input.db_uuid;
     file.limit = is_named ? named.final_size : 0;
     status = identify(log, name, is_named ? &named : NULL, &file.header);
     if (salvage_is_stopped(status))
         return status;
     if (status != LSM_OK) {
+        if (id > log->unread_max && uuid_equal(&file.header.db_uuid, &log->input.db_uuid))
+            log->unread_max = (uint32_t)id;
         salvage_lose(log->input.losses, name, 0, size, lsm_errmsg());
         return LSM_OK;
     }
@@ -264,9 +270,16 @@ static bool is_unflushed(const struct salvage_log *log, struct log_position posi
     return ts > log->input.flushed_ts;
 }
 
-static void note_gap(struct salvage_log *log, struct log_position position, uint64_t size)
+// Something in the segment is missing behind the last commit.
+static void note_missing(struct salvage_log *log, uint64_t segment)
 {
     log->has_gap = true;
+    log->is_cut_off |= segment != log->last_segment;
+}
+
+static void note_gap(struct salvage_log *log, struct log_position position, uint64_t size)
+{
+    note_missing(log, position.segment);
     if (!is_unflushed(log, position, TS_MAX))
         return; // tables hold what it held, and tell of values they miss
     salvage_lose(log->input.losses, filename_of(FILENAME_SEGMENT, position.segment).text,
@@ -295,6 +308,7 @@ static void note_commit(struct salvage_log *log, struct log_position position, u
         log->at->first_ts = ts;
     log->was_unflushed = unflushed;
     log->has_gap = false;
+    log->is_cut_off = false;
     log->last_ts = ts;
     log->last_segment = position.segment;
 }
@@ -315,18 +329,35 @@ static lsm_status note_frame(void *ctx, uint64_t offset, uint64_t size,
     log->last_sequence = header->sequence;
     if (header->type == FRAME_COMMIT)
         note_commit(log, position, header->ts);
-    else if (header->ts > log->last_ts)
-        log->has_gap = true; // it tells the timestamp of the commit before it
+    else if (header->ts > log->last_ts) // it tells the timestamp of the commit before it
+        note_missing(log, position.segment);
+    else if (!log->has_gap)
+        log->last_segment = position.segment;
     return LSM_OK;
 }
 
-// What tables hold already counts only when nothing is missing behind it either.
+// Whether segments have gone behind the last commit. Those without one go, too.
+static bool may_lack_segments(const struct salvage_log *log)
+{
+    uint64_t behind = 0;
+
+    for (size_t i = 0; i < log->file_count; i++)
+        behind += log->files[i].header.number > log->last_segment;
+    return behind > 0 && log->last_segment + behind < log->files[log->file_count - 1].header.number;
+}
+
+// What tables hold already counts only when nothing is missing behind it either. Without a
+// manifest nothing tells how far they reach: a deletion may be newer than all that they hold.
 static void note_end(struct salvage_log *log)
 {
     const struct manifest_state *state = log->input.state;
     const uint64_t last_ts = state != NULL ? state->last_ts : log->input.flushed_ts;
+    bool is_certain = log->was_unflushed || (!log->has_gap && log->last_ts >= last_ts);
 
-    if (!log->was_unflushed && (log->has_gap || log->last_ts < last_ts))
+    if (state == NULL && (log->is_cut_off || log->unread_max > log->last_segment ||
+                          (!log->was_unflushed && may_lack_segments(log))))
+        is_certain = false;
+    if (!is_certain)
         start_over(log, (struct log_position){.segment = UINT32_MAX, .offset = UINT64_MAX});
 }
 
@@ -341,9 +372,10 @@ static lsm_status find_certain(struct salvage_log *log)
         status = scan_file(log, log->at, note_frame, log);
         if (salvage_is_stopped(status))
             return status;
-        if (status != LSM_OK)
-            tell_unreadable(log, log->at);
-        log->has_gap = log->has_gap || status != LSM_OK;
+        if (status == LSM_OK)
+            continue;
+        tell_unreadable(log, log->at);
+        note_missing(log, log->at->header.number);
     }
     note_end(log);
     for (size_t i = log->file_count; i-- > 0;) {

@@ -2,6 +2,7 @@
 
 #include "db/salvage.h"
 
+#include "base/file_header.h"
 #include "support/alloc_fault.h"
 #include "support/db_fixture.h"
 
@@ -461,4 +462,71 @@ Test(salvage, what_may_have_been_deleted_is_kept_apart)
     assert_holds(&f, apart, "b", NULL);
     assert_holds(&f, apart, "c", NULL);
     lsm_keyspace_close(apart);
+}
+
+// The same when no commit follows the one that is gone.
+Test(salvage, what_may_have_been_deleted_last_is_kept_apart)
+{
+    char large[301];
+    lsm_keyspace *apart;
+
+    memset(large, 'x', sizeof large - 1);
+    large[sizeof large - 1] = '\0';
+    put_text(&f, "a", large);
+    put_text(&f, "b", large);
+    db_fixture_reopen(&f);
+    assert_ok(lsm_delete(f.db, NULL, lsm_str("a"), NULL));
+    assert_ok(lsm_flush(f.db));
+    assert_ok(lsm_compact_range(f.db, NULL, NULL, NULL));
+    db_fixture_reopen(&f); // the segment with the deletion is gone
+    db_fixture_close(&f);
+    remove_file("CURRENT");
+    remove_file(last_file("MANIFEST").name);
+
+    salvage(true);
+    assert_holds(&f, NULL, "a", NULL);
+    assert_holds(&f, NULL, "b", large);
+    assert_ok(lsm_keyspace_open(f.db, "default.uncertain", false, NULL, &apart));
+    assert_holds(&f, apart, "a", large);
+    lsm_keyspace_close(apart);
+}
+
+// A segment that is there and cannot be read may have undone what lies before it.
+Test(salvage, what_an_unreadable_segment_may_have_deleted_is_kept_apart)
+{
+    lsm_keyspace *apart;
+    struct found_file segment;
+
+    put_text(&f, "a", "1");
+    db_fixture_reopen(&f);
+    assert_ok(lsm_delete(f.db, NULL, lsm_str("a"), NULL));
+    db_fixture_close(&f);
+    remove_file("CURRENT");
+    remove_file(last_file("MANIFEST").name);
+    segment = last_file(".vlog");
+    flip(segment.name, 0);
+    flip(segment.name, FILE_HEADER_SIZE);
+
+    salvage(true);
+    assert_holds(&f, NULL, "a", NULL);
+    assert_ok(lsm_keyspace_open(f.db, "default.uncertain", false, NULL, &apart));
+    assert_holds(&f, apart, "a", "1");
+    lsm_keyspace_close(apart);
+}
+
+// Commits that no table holds are certain, however often the database was opened since.
+Test(salvage, unflushed_commits_are_certain_without_a_manifest)
+{
+    put_text(&f, "a", "1");
+    put_text(&f, "b", "2");
+    for (unsigned i = 0; i < 3; i++)
+        db_fixture_reopen(&f);
+    db_fixture_close(&f);
+    remove_file("CURRENT");
+    remove_file(last_file("MANIFEST").name);
+
+    salvage(false);
+    cr_assert(eq(u64, report.uncertain_frame_count, 0));
+    assert_holds(&f, NULL, "a", "1");
+    assert_holds(&f, NULL, "b", "2");
 }
