@@ -297,14 +297,30 @@ static lsm_status take_uncertain(struct salvage *s)
 
 // --- all of it ---
 
-static lsm_status check_new(const struct salvage *s, struct env *env)
+static lsm_status refuse_file(void *ctx, const char *name, uint64_t size, bool is_regular)
+{
+    const struct salvage *s = ctx;
+    uint64_t number;
+    const enum filename_kind kind = filename_parse(name, &number);
+
+    (void)size;
+    (void)is_regular;
+    if (kind != FILENAME_SEGMENT && kind != FILENAME_TABLE && kind != FILENAME_MANIFEST &&
+        kind != FILENAME_CURRENT)
+        return LSM_OK;
+    return lsm_fail(LSM_INVALID, "%s/%s: there is a database already; a new one is needed",
+                    s->request->to, name);
+}
+
+// Whatever the new directory is called, it may be the damaged one: not a file of a database
+// may be there.
+static lsm_status check_new(struct salvage *s, struct env *env)
 {
     CLEANUP(dir_closep) struct dir *dir = NULL;
 
-    if (dir_open(env, s->request->to, false, &dir) == LSM_OK && manifest_exists(dir) == LSM_OK)
-        return lsm_fail(LSM_INVALID, "%s: there is a database already; a new one is needed",
-                        s->request->to);
-    return LSM_OK; // what else is wrong with it, opening tells
+    if (dir_open(env, s->request->to, false, &dir) != LSM_OK)
+        return LSM_OK; // what is wrong with it, opening tells
+    return dir_list(dir, refuse_file, s);
 }
 
 static lsm_status open_new(struct salvage *s)

@@ -362,6 +362,27 @@ Test(salvage, the_new_database_must_not_be_there)
     assert_holds(&f, NULL, "a", "1");
 }
 
+// Not even when nothing in it looks like a database: it may be the damaged one.
+Test(salvage, the_new_directory_must_not_hold_files_of_a_database)
+{
+    const struct salvage_request request = {
+        .env = sim_env(f.sim), .from = DB_DIR, .to = DB_DIR, .options = &f.options};
+    struct found_file segment;
+
+    put_text(&f, "a", "1");
+    segment = last_file(".vlog");
+    db_fixture_reopen(&f);
+    db_fixture_close(&f);
+    remove_file("CURRENT");
+    remove_file(last_file("MANIFEST").name);
+    flip(segment.name, FILE_HEADER_SIZE - 1);
+    assert_status(lsm_open(DB_DIR, &f.options, &f.db), LSM_CORRUPT);
+    assert_status(db_salvage(&request, &report), LSM_INVALID);
+
+    salvage(false);
+    assert_holds(&f, NULL, "a", "1");
+}
+
 Test(salvage, a_directory_without_a_database_is_refused)
 {
     const struct salvage_request request = {
