@@ -18,12 +18,14 @@ void site_count_fault(void)
         site_current->faults++;
 }
 
-// The path below src.
+// The path below src, the last one: the whole tree may lie below another.
 static const char *short_name(const char *file)
 {
-    const char *found = strstr(file, "/src/");
+    const char *found;
 
-    return found == NULL ? file : found + 5;
+    while ((found = strstr(file, "/src/")) != NULL)
+        file = found + 5;
+    return file;
 }
 
 static int compare_sites(const void *a, const void *b)
