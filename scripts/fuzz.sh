@@ -11,6 +11,7 @@ dir=${BUILD:-build}/fuzz
 passed=0
 failed=0
 
+rm -f "$dir/fuzz.result"
 scripts/configure.sh fuzz || exit 1
 for target in $(find "$dir" -type f -name 'fuzz_*' -perm -u+x | sort); do
     name=$(basename "$target")
@@ -18,7 +19,7 @@ for target in $(find "$dir" -type f -name 'fuzz_*' -perm -u+x | sort); do
     [ -d "$seeds" ] || seeds=
     corpus=$dir/corpus/$name
     mkdir -p "$corpus"
-    if "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 \
+    if "$target" -max_total_time="$seconds" -timeout=120 -rss_limit_mb=1024 \
         -artifact_prefix="$dir/$name-" -print_final_stats=1 "$corpus" $seeds >"$dir/$name.log" 2>&1; then
         runs=$(sed -n 's/^stat::number_of_executed_units: //p' "$dir/$name.log")
         echo "  ok      $name: $runs inputs in $seconds s"
