@@ -59,7 +59,8 @@ static struct {
 
 static _Noreturn void fail(const char *what)
 {
-    campaign_violation(&m.campaign, "%s: %s", what, lsm_errmsg());
+    campaign_violation(&m.campaign, "%s: %s\n    with --keys %" PRIu32 " --cursors %" PRIu32, what,
+                       lsm_errmsg(), m.keys, m.cursors);
     exit(campaign_end(&m.campaign, m.moves, "moves"));
 }
 
