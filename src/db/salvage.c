@@ -308,8 +308,8 @@ static lsm_status refuse_file(void *ctx, const char *name, uint64_t size, bool i
     if (kind != FILENAME_SEGMENT && kind != FILENAME_TABLE && kind != FILENAME_MANIFEST &&
         kind != FILENAME_CURRENT)
         return LSM_OK;
-    return lsm_fail(LSM_INVALID, "%s/%s: there is a database already; a new one is needed",
-                    s->request->to, name);
+    return lsm_fail(LSM_INVALID, "%s: there is a database already; a new one is needed",
+                    s->request->to);
 }
 
 // Whatever the new directory is called, it may be the damaged one: not a file of a database
