@@ -9,6 +9,7 @@
 #include "manifest/orphans.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/plant.h"
@@ -61,6 +62,23 @@ static lsm_status gather(void *ctx, const char *name, uint64_t size, bool is_reg
     }
     found->items[found->count++] =
         (struct found_file){.name = filename_of(kind, number), .kind = kind, .number = number};
+    return LSM_OK;
+}
+
+static int compare_names(const void *left, const void *right)
+{
+    const struct found_file *a = left;
+    const struct found_file *b = right;
+
+    return strcmp(a->name.text, b->name.text);
+}
+
+// In the order of their names: each file system lists them in another.
+static lsm_status find_files(struct dir *dir, struct found_files *found)
+{
+    TRY(dir_list(dir, gather, found));
+    if (found->count > 1)
+        qsort(found->items, found->count, sizeof *found->items, compare_names);
     return LSM_OK;
 }
 
@@ -214,7 +232,7 @@ lsm_status orphans_remove(struct dir *dir, const struct kept_files *kept, struct
     size_t count = 0;
 
     TRY(table_ids(kept->version, &tables, &table_count));
-    TRY(dir_list(dir, gather, &found));
+    TRY(find_files(dir, &found));
     for (size_t i = 0; i < found.count; i++) {
         const struct found_file *file = &found.items[i];
 
@@ -308,7 +326,7 @@ lsm_status manifest_exists(struct dir *dir)
 
     if (status != LSM_NOT_FOUND)
         return status;
-    TRY(dir_list(dir, gather, &found));
+    TRY(find_files(dir, &found));
     for (size_t i = 0; i < found.count; i++) {
         bool has_lived;
 
@@ -340,7 +358,7 @@ lsm_status manifest_remove_unborn(struct dir *dir, uint64_t *segment_id_max)
     CLEANUP(found_files_release) struct found_files found = {.items = NULL};
 
     *segment_id_max = 0;
-    TRY(dir_list(dir, gather, &found));
+    TRY(find_files(dir, &found));
     for (size_t i = 0; i < found.count; i++) {
         const struct found_file *file = &found.items[i];
         bool has_lived;
