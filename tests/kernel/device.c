@@ -306,18 +306,19 @@ void device_apply(const struct device_log *log, int fd, uint64_t from, uint64_t 
 }
 
 static void put_some_sectors(const struct device_log *log, int fd,
-                             const struct device_record *record, struct random *random)
+                             const struct device_record *record, uint32_t sector_size,
+                             struct random *random)
 {
-    for (uint32_t at = 0; at < record->size; at += SECTOR_SIZE) {
+    for (uint32_t at = 0; at < record->size; at += sector_size) {
         const uint32_t left = record->size - at;
 
         if (random_one_in(random, 2))
-            put(log, fd, record, at, left < SECTOR_SIZE ? left : SECTOR_SIZE);
+            put(log, fd, record, at, left < sector_size ? left : sector_size);
     }
 }
 
 void device_apply_some(const struct device_log *log, int fd, uint64_t from, uint64_t to,
-                       struct random *random)
+                       uint32_t sector_size, struct random *random)
 {
     // How much survives, and how much of that is torn, differs from cut to cut.
     const uint64_t kept_of_8 = random_below(random, 9);
@@ -327,7 +328,7 @@ void device_apply_some(const struct device_log *log, int fd, uint64_t from, uint
         if (log->records[i].size == 0 || random_below(random, 8) >= kept_of_8)
             continue;
         if (random_below(random, 8) < torn_of_8)
-            put_some_sectors(log, fd, &log->records[i], random);
+            put_some_sectors(log, fd, &log->records[i], sector_size, random);
         else
             put(log, fd, &log->records[i], 0, log->records[i].size);
     }

@@ -61,6 +61,6 @@ void device_apply(const struct device_log *log, int fd, uint64_t from, uint64_t 
 
 // Applies a random part of those: whole writes, or single sectors of them.
 void device_apply_some(const struct device_log *log, int fd, uint64_t from, uint64_t to,
-                       struct random *random);
+                       uint32_t sector_size, struct random *random);
 
 #endif

@@ -20,9 +20,9 @@
 #define PAUSE_US 5000
 
 const struct file_system file_systems[FILE_SYSTEM_COUNT] = {
-    [EXT4] = {"ext4", "mkfs.ext4", "-q -F -E nodiscard", NULL, UINT64_C(96) << 20},
-    [XFS] = {"xfs", "mkfs.xfs", "-q -f -K", "nouuid", UINT64_C(300) << 20},
-    [BTRFS] = {"btrfs", "mkfs.btrfs", "-q -f -K", "nodiscard", UINT64_C(256) << 20},
+    [EXT4] = {"ext4", "mkfs.ext4", "-q -F -E nodiscard", NULL, UINT64_C(96) << 20, 512},
+    [XFS] = {"xfs", "mkfs.xfs", "-q -f -K", "nouuid", UINT64_C(300) << 20, 512},
+    [BTRFS] = {"btrfs", "mkfs.btrfs", "-q -f -K", "nodiscard", UINT64_C(256) << 20, 4096},
 };
 
 static _Noreturn void skip(const char *why)

@@ -31,6 +31,9 @@ struct file_system {
     const char *arguments;
     const char *options; // of mounting; may be NULL
     uint64_t size;       // of an image, above the least it takes
+    // What it expects a disk to write wholly or not at all. Of btrfs a superblock: with a torn
+    // one it does not mount, and looks for no copy by itself.
+    uint32_t sector_size;
 };
 
 enum { EXT4, XFS, BTRFS, FILE_SYSTEM_COUNT };

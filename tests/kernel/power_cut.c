@@ -140,7 +140,7 @@ static bool make_cut(struct rig *rig, uint64_t flush, struct cut *cut)
     fd = open(rig->image, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return failed(rig, rig->image);
-    device_apply_some(log, fd, cut->durable, cut->last, &rig->random);
+    device_apply_some(log, fd, cut->durable, cut->last, rig->fs->sector_size, &rig->random);
     (void)close(fd);
     return true;
 }
