@@ -16,7 +16,7 @@ enum header_offset {
     AT_KIND = 10,
     AT_PADDING = 12,
     AT_DB_UUID = 16,
-    AT_FILE_UUID = 32,
+    AT_FILE_UUID = FILE_HEADER_UUID_AT,
     AT_NUMBER = 48,
     AT_KEY_ID = 56,
     AT_SALT = 64, // zero from here to the checksum

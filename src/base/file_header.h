@@ -23,6 +23,7 @@
 #include "base/uuid.h"
 
 #define FILE_HEADER_SIZE    128
+#define FILE_HEADER_UUID_AT 32 // of the file
 #define FILE_FORMAT_VERSION 1
 
 enum file_kind {

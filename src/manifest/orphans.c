@@ -278,27 +278,6 @@ static lsm_status count_edit(void *ctx, uint64_t offset, uint64_t size, const st
     return LSM_OK;
 }
 
-// Of a segment whose header does not verify: the first frame is written when the header has
-// been synced, so one that is torn has nothing behind it. What is a stranger's does not count.
-static lsm_status has_bytes(struct dir *dir, const char *name, bool *out)
-{
-    const struct file_header unknown = {.kind = FILE_KIND_LOG};
-    CLEANUP(frame_scan_close) struct frame_scan scan = {.file = NULL};
-    uint8_t bytes[FILE_HEADER_SIZE];
-    uint64_t end;
-
-    TRY(frame_scan_open_as(dir, name, &unknown, &scan));
-    *out = false;
-    if (scan.limit <= FILE_HEADER_SIZE)
-        return LSM_OK;
-    TRY(frame_scan_read(&scan, 0, bytes, sizeof bytes));
-    if (!may_be_ours(bytes, sizeof bytes))
-        return LSM_OK;
-    TRY(frame_scan_used(&scan, FILE_HEADER_SIZE, &end));
-    *out = end > FILE_HEADER_SIZE;
-    return LSM_OK;
-}
-
 // Whether the file holds something of a database that has lived.
 static lsm_status has_content(struct dir *dir, const struct found_file *file, bool *out)
 {
@@ -310,7 +289,7 @@ static lsm_status has_content(struct dir *dir, const struct found_file *file, bo
     else if (file->kind == FILENAME_MANIFEST)
         status = manifest_scan(dir, file->name.text, count_edit, &content);
     if (status == LSM_CORRUPT && file->kind == FILENAME_SEGMENT)
-        return has_bytes(dir, file->name.text, out);
+        return frame_scan_is_damaged(dir, file->name.text, out);
     if (status != LSM_OK && status != LSM_CORRUPT) // torn within its header
         return status;
     *out = file->kind == FILENAME_TABLE || content.frames > 0 || content.edits > 0;

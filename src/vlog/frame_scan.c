@@ -222,6 +222,26 @@ lsm_status frame_scan_find(struct frame_scan *scan, uint64_t from, uint64_t *at,
     return LSM_NOT_FOUND;
 }
 
+lsm_status frame_scan_is_damaged(struct dir *dir, const char *name, bool *out)
+{
+    struct file_header header = {.kind = FILE_KIND_LOG};
+    CLEANUP(frame_scan_close) struct frame_scan scan = {.file = NULL};
+    struct frame_header frame;
+    uint8_t bytes[FILE_HEADER_SIZE];
+    uint64_t at;
+    lsm_status status;
+
+    TRY(frame_scan_open_as(dir, name, &header, &scan));
+    *out = false;
+    if (scan.limit <= FILE_HEADER_SIZE)
+        return LSM_OK;
+    TRY(frame_scan_read(&scan, 0, bytes, sizeof bytes));
+    memcpy(scan.header.file_uuid.bytes, bytes + FILE_HEADER_UUID_AT, UUID_SIZE);
+    status = frame_scan_find(&scan, FILE_HEADER_SIZE, &at, &frame);
+    *out = status == LSM_OK;
+    return status == LSM_NOT_FOUND ? LSM_OK : status;
+}
+
 lsm_status frame_scan_used(struct frame_scan *scan, uint64_t from, uint64_t *end)
 {
     uint64_t at = scan->limit;

@@ -29,6 +29,11 @@ lsm_status frame_scan_open_as(struct dir *dir, const char *name, const struct fi
                               struct frame_scan *out);
 void frame_scan_close(struct frame_scan *scan);
 
+// Whether a file whose header does not verify is a segment all the same, by a frame that
+// verifies with the uuid that the header seems to tell. Frames are written when the header
+// has been synced: what a crash has torn has none.
+lsm_status frame_scan_is_damaged(struct dir *dir, const char *name, bool *out);
+
 // The frame at `offset`. LSM_NOT_FOUND (without words) when what is there does not
 // verify as one: its header, its entries and, with `verify_values`, its records.
 // `entries` live until the next call. A failure to read is no verdict: it is returned.
