@@ -182,14 +182,28 @@ static lsm_status open_named(struct log_recovery *r, const struct log_link *link
     return lsm_fail(LSM_CORRUPT, "%s: offset 0: not the segment that the log names", name.text);
 }
 
-// Opens a segment that is merely there. LSM_NOT_FOUND when it is none of ours: a
-// header that does not verify never became durable, so nothing behind it is log.
+// Tells a header that never became durable, so that nothing behind it is log, from one
+// that was damaged later.
+static lsm_status judge_header(struct log_recovery *r, const char *name)
+{
+    bool is_damaged;
+
+    TRY(frame_scan_is_damaged(r->store->dir, name, &is_damaged));
+    if (!is_damaged)
+        return LSM_NOT_FOUND;
+    return lsm_fail(LSM_CORRUPT,
+                    "%s: offset 0: the header does not verify, but there are frames behind it",
+                    name);
+}
+
+// Opens a segment that is merely there. LSM_NOT_FOUND when it is none of ours.
 static lsm_status open_candidate(struct log_recovery *r, uint32_t id, struct frame_scan *out)
 {
-    lsm_status status = frame_scan_open(r->store->dir, segment_name(id).text, out);
+    const struct filename name = segment_name(id);
+    lsm_status status = frame_scan_open(r->store->dir, name.text, out);
 
     if (status == LSM_CORRUPT)
-        return LSM_NOT_FOUND;
+        return judge_header(r, name.text);
     TRY(status);
     if (is_of_database(r, out, id))
         return LSM_OK;

@@ -491,7 +491,20 @@ Test(log_recovery, a_segment_of_another_database_is_no_candidate)
     assert_walk_is(LSM_OK);
 }
 
-Test(log_recovery, a_segment_whose_header_does_not_verify_is_no_candidate)
+// A header is durable before the first frame behind it: a torn one has none.
+Test(log_recovery, a_segment_whose_header_is_torn_is_no_candidate)
+{
+    append_shape(1, SHAPE_VALUES);
+    append_shape(2, SHAPE_VALUES);
+    append_shape(3, SHAPE_VALUES);
+    end_world();
+    cr_assert(eq(int, sim_cut(sim, WORLD_DIR, name_of(2), FILE_HEADER_SIZE), LSM_OK));
+    flip(2, 20);
+    start_world();
+    assert_recovers(2);
+}
+
+Test(log_recovery, a_segment_with_frames_whose_header_does_not_verify_is_damage)
 {
     append_shape(1, SHAPE_VALUES);
     append_shape(2, SHAPE_VALUES);
@@ -499,7 +512,7 @@ Test(log_recovery, a_segment_whose_header_does_not_verify_is_no_candidate)
     end_world();
     flip(2, 20);
     start_world();
-    assert_recovers(2);
+    assert_walk_is(LSM_CORRUPT);
 }
 
 // Nothing is looked for behind a final length: what lies there was given up once.
