@@ -246,6 +246,7 @@ const struct scenario scenarios[] = {
      .image = MIXED_IMAGE,
      .is_crashed = true,
      .is_closed = true,
+     .before = {{.run = step_make_rescued}},
      .act = {{.run = step_salvage}}},
     {.name = "inspect", .image = TABLE_IMAGE, .act = {{.run = step_inspect}}},
     {.name = "look", .image = MIXED_IMAGE, .act = {{.run = step_look}, {.run = step_set_option}}},

@@ -239,11 +239,22 @@ lsm_status step_inspect(struct world *w, const struct step *step)
     return dir_list(w->db->dir, inspect_file, w->db->dir);
 }
 
+#define RESCUED_DIR "/rescued"
+
+// The directory for what is salvaged, with nothing in it: what is there is looked at first.
+lsm_status step_make_rescued(struct world *w, const struct step *step)
+{
+    CLEANUP(dir_closep) struct dir *dir = NULL;
+
+    (void)step;
+    return dir_open(sim_env(w->sim), RESCUED_DIR, true, &dir);
+}
+
 // What cannot be read is lost to salvage, and told; the rest is there.
 lsm_status step_salvage(struct world *w, const struct step *step)
 {
     const struct salvage_request request = {
-        .env = sim_env(w->sim), .from = WORLD_DIR, .to = "/rescued", .options = &w->options};
+        .env = sim_env(w->sim), .from = WORLD_DIR, .to = RESCUED_DIR, .options = &w->options};
     struct salvage_report report;
     struct content expected;
     uint64_t count = 0;

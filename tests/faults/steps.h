@@ -63,7 +63,8 @@ lsm_status step_open(struct world *w, const struct step *step);
 lsm_status step_close(struct world *w, const struct step *step);
 lsm_status step_unborn(struct world *w, const struct step *step); // made up to call `count`
 lsm_status step_options_file(struct world *w, const struct step *step);
-lsm_status step_inspect(struct world *w, const struct step *step);   // every table, as lsmctl does
+lsm_status step_inspect(struct world *w, const struct step *step); // every table, as lsmctl does
+lsm_status step_make_rescued(struct world *w, const struct step *step);
 lsm_status step_salvage(struct world *w, const struct step *step);   // into a new database
 lsm_status step_read_only(struct world *w, const struct step *step); // opens, reads, closes
 
