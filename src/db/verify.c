@@ -8,6 +8,7 @@
 #include "base/file_header.h"
 #include "db/read.h"
 #include "manifest/manifest_file.h"
+#include "vlog/frame_scan.h"
 #include "vlog/log_recovery.h"
 
 // Where results go, and the first failure.
@@ -66,37 +67,39 @@ static void verify_tables(struct verification *v, const struct view *view)
 
 // --- segments ---
 
-struct segment_check {
-    const char *name;
-    uint64_t end; // where frames must reach without a gap; what lies behind is not judged
-};
-
-static lsm_status check_stretch(void *ctx, uint64_t offset, uint64_t size,
-                                const struct frame_header *header, lsm_slice entries)
+// Frames lie without a gap up to `end`; what lies behind is not judged, and not looked at: the
+// file may be cut there meanwhile.
+static lsm_status verify_frames(struct frame_scan *scan, uint64_t end)
 {
-    const struct segment_check *check = ctx;
+    uint64_t at = FILE_HEADER_SIZE;
+    struct frame_header header;
+    lsm_slice entries;
 
-    (void)size;
-    (void)entries;
-    if (header == NULL && offset < check->end)
-        return lsm_fail(LSM_CORRUPT, "%s, offset %llu: not a whole frame", check->name,
-                        (unsigned long long)offset);
+    scan->limit = end;
+    while (at < end) {
+        lsm_status status = frame_scan_at(scan, at, true, &header, &entries);
+
+        if (status == LSM_NOT_FOUND)
+            return lsm_fail(LSM_CORRUPT, "%s, offset %llu: not a whole frame", scan->file->name,
+                            (unsigned long long)at);
+        TRY(status);
+        at += frame_size(header.body_size);
+    }
     return LSM_OK;
 }
 
 static lsm_status verify_segment(struct lsm_db *db, const char *name, uint64_t end)
 {
-    struct segment_check check = {.name = name, .end = end};
-    uint64_t size;
-    lsm_status status = file_stat(db->dir, name, &size);
+    CLEANUP(frame_scan_close) struct frame_scan scan = {.file = NULL};
+    lsm_status status = frame_scan_open(db->dir, name, &scan);
 
     if (status == LSM_NOT_FOUND)
         return lsm_fail(LSM_CORRUPT, "%s: is missing, and the manifest names it", name);
     TRY(status);
-    if (size < end)
+    if (scan.limit < end)
         return lsm_fail(LSM_CORRUPT, "%s: %llu bytes, %llu are missing", name,
-                        (unsigned long long)size, (unsigned long long)(end - size));
-    return segment_scan(db->dir, name, true, check_stretch, &check);
+                        (unsigned long long)scan.limit, (unsigned long long)(end - scan.limit));
+    return verify_frames(&scan, end);
 }
 
 static void verify_to(struct verification *v, uint32_t id, uint64_t end)
