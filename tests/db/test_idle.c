@@ -154,3 +154,26 @@ Test(idle, room_behind_flushed_values_is_given_back_after_a_crash, .init = setup
     cr_assert(lt(u64, segment_bytes(), 420 * 20200 + SEGMENT_MIN));
     assert_holds_many(0, 420, 20000);
 }
+
+static void settle_once(void *ctx, struct sim *sim, const struct sim_call *call)
+{
+    bool *is_settled = ctx;
+
+    (void)sim;
+    if (*is_settled || call->op != SIM_OP_READ || strstr(call->name, ".vlog") == NULL)
+        return;
+    *is_settled = true;
+    assert_ok(log_settle(f.db->log, SEGMENT_MIN, manifest_edit_number(f.db->manifest)));
+}
+
+// The room ahead may go while somebody reads the segment.
+Test(idle, verifying_reads_nothing_behind_the_end_of_the_log, .init = setup, .fini = teardown)
+{
+    bool is_settled = false;
+
+    put_many(0, 10, 20000);
+    sim_set_call_hook(f.sim, settle_once, &is_settled);
+    assert_ok(lsm_verify(f.db, NULL, NULL));
+    sim_set_call_hook(f.sim, NULL, NULL);
+    cr_assert(is_settled);
+}
