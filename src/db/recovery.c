@@ -256,12 +256,16 @@ static void restart_release(struct restart *restart)
     mem_free(restart->left_segments);
 }
 
+// The highest number of a segment at which a database opens: it leaves a million for the time
+// that it is open, so that they never run out, nor start again at 0.
+#define SEGMENT_ID_MAX (UINT32_MAX - (1u << 20))
+
 // An id above all others, those of files that are nobody's included.
 static lsm_status id_above(const struct lsm_db *db, uint64_t id_max, uint32_t *out)
 {
-    if (id_max >= UINT32_MAX)
+    if (id_max > SEGMENT_ID_MAX)
         return lsm_fail(LSM_UNSUPPORTED,
-                        "%s holds a segment with the number %llu, behind which there is no other; "
+                        "%s holds a segment with the number %llu, behind which few are left; "
                         "move it away if it is not of this database",
                         db->dir->path, (unsigned long long)id_max);
     *out = (uint32_t)id_max + 1;

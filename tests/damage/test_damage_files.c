@@ -232,6 +232,23 @@ Test(damage_files, files_of_other_numbers_are_not_read)
     }
 }
 
+Test(damage_files, a_number_behind_which_few_are_left_is_refused)
+{
+    static const char *const names[] = {"4293918720.vlog", "4294967294.vlog", "4294967295.vlog"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct lsm_options options;
+        lsm_db *db;
+
+        restore();
+        image_put(&image, names[i], "garbage", 7);
+        image_load(&image, memory, DAMAGE_DIR);
+        image_options(&options, memory);
+        cr_assert(eq(int, lsm_open(DAMAGE_DIR, &options, &db), LSM_UNSUPPORTED), "%s", names[i]);
+        cr_assert(image_is_unchanged(&image, memory, DAMAGE_DIR));
+    }
+}
+
 // --- a newer format ---
 
 static void make_newer(struct image_file *file)
