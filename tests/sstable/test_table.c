@@ -602,7 +602,7 @@ static struct entry_array compressible_entries(void)
 {
     static uint8_t value[200];
     struct entry_array a = {.items = calloc(300, sizeof *a.items), .count = 300};
-    char key[16];
+    char key[32];
 
     cr_assert(a.items != NULL);
     memset(value, 'v', sizeof value);
