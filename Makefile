@@ -6,7 +6,7 @@ BUILD  ?= build
 
 .DEFAULT_GOAL := release
 
-.PHONY: release quickstart check install soak plant coverage fuzz bench clean help
+.PHONY: release quickstart check install soak plant helgrind coverage fuzz bench clean help
 
 release: ## build the library and lsmctl (default)
 	@cmake --preset release -B $(BUILD)/release >/dev/null
@@ -26,12 +26,16 @@ install: ## install below PREFIX (/usr/local); DESTDIR is honoured
 	@cmake --install $(BUILD)/release
 
 soak: ## the long campaigns, new seeds, for MINUTES=60
-	@scripts/deps.sh check
+	@scripts/deps.sh soak
 	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/soak.sh $(or $(MINUTES),60)
 
 plant: ## whether the tests notice every planted bug
 	@scripts/deps.sh check
 	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/plant.sh
+
+helgrind: ## the modules that only use locks, under Helgrind
+	@scripts/deps.sh soak
+	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/helgrind.sh
 
 coverage: ## lines and branches that the tests reach
 	@scripts/deps.sh coverage

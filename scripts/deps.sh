@@ -3,7 +3,8 @@
 #
 #   scripts/deps.sh build   what a build and the quickstart need
 #   scripts/deps.sh check   the above, and what the tests need
-#   scripts/deps.sh coverage   the above, and what measures what they reach
+#   scripts/deps.sh coverage   what check needs, and what measures what the tests reach
+#   scripts/deps.sh soak    what check needs, and valgrind
 #
 # Installs what is missing with apt-get, asking nothing. Without root it prints
 # the one command to run instead, and fails.
@@ -12,13 +13,15 @@ set -eu
 build_packages="gcc make cmake pkg-config libc6-dev libzstd-dev libxxhash-dev libcjson-dev"
 check_packages="$build_packages clang libclang-rt-14-dev libcriterion-dev g++ e2fsprogs xfsprogs btrfs-progs"
 coverage_packages="$check_packages gcovr"
+soak_packages="$check_packages valgrind"
 
 case "${1:-check}" in
 build) packages=$build_packages ;;
 check) packages=$check_packages ;;
 coverage) packages=$coverage_packages ;;
+soak) packages=$soak_packages ;;
 *)
-    echo "usage: scripts/deps.sh [build|check|coverage]" >&2
+    echo "usage: scripts/deps.sh [build|check|coverage|soak]" >&2
     exit 2
     ;;
 esac

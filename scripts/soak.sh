@@ -2,7 +2,8 @@
 # The long campaigns, each with a new seed: scripts/soak.sh [MINUTES]
 #
 # Half of the time goes to the campaigns of the optimised build, the rest in equal parts to
-# the same under AddressSanitizer, to the threaded ones under ThreadSanitizer, and to fuzzing.
+# the same under AddressSanitizer, to the threaded ones under ThreadSanitizer, and to fuzzing;
+# Helgrind comes on top.
 # Prints one table at the end; the logs stay in build/soak. Fails if anything did.
 set -u
 
@@ -74,6 +75,7 @@ run_campaigns tests $((minutes * 30))
 run_campaigns asan $((minutes * 10))
 run_campaigns tsan $((minutes * 5))
 run_stress $((minutes * 5))
+scripts/helgrind.sh >"$logs/helgrind.log" 2>&1 || { echo 'FAILED  helgrind'; failed=1; }
 scripts/fuzz.sh $((minutes * 10 / $(ls tests/fuzz/fuzz_*_*.c | wc -l) + 1)) >>"$summary" || failed=1
 table
 if [ "$failed" -ne 0 ] || grep -lq 'ERROR: \|WARNING: ThreadSanitizer' "$logs"/*.log; then
