@@ -10,6 +10,11 @@ passed=0
 failed=0
 start=$(date +%s)
 
+# The same random numbers each time, so that what fails once fails again; `make soak` draws new
+# ones. Threads still meet as they will.
+LSM_SEED=${LSM_SEED:-1}
+export LSM_SEED
+
 # The sanitizers of these compilers expect programs and libraries where older kernels put them,
 # and where newer ones spread addresses wider they fail now and then.
 fixed_addresses=
