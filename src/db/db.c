@@ -135,7 +135,8 @@ static bool answer_keyspace_options(void *ctx, uint32_t id, struct keyspace_opti
     if (out->versions_to_keep == KEYSPACE_INHERIT)
         out->versions_to_keep =
             atomic_load_explicit(&db->engine_options.versions_to_keep, memory_order_relaxed);
-    *is_dropped = keyspace_is_dropped_at(keyspace, oracle_oldest(db->oracle).ts);
+    *is_dropped = atomic_load_explicit(&keyspace->is_drop_durable, memory_order_acquire) &&
+                  keyspace_is_dropped_at(keyspace, oracle_oldest(db->oracle).ts);
     return true;
 }
 

@@ -92,6 +92,7 @@ static lsm_status publish_drop(struct lsm_db *db, struct keyspace *keyspace)
     keyspace->is_drop_pending = true;
     TRY(publish_change(db, &change));
     keyspace->is_drop_pending = false;
+    atomic_store_explicit(&keyspace->is_drop_durable, true, memory_order_release);
     eventlog_write(db->events, "keyspace_drop", "id=%u name=%s", keyspace->id, keyspace->name);
     return LSM_OK;
 }

@@ -65,6 +65,7 @@ lsm_status keyspaces_prepare(struct keyspaces *set, const struct keyspace_info *
     (void)snprintf(keyspace->name, sizeof keyspace->name, "%s", info->name);
     keyspace_set_options(keyspace, &info->options);
     atomic_store_explicit(&keyspace->dropped_ts, info->dropped_ts, memory_order_relaxed);
+    atomic_store_explicit(&keyspace->is_drop_durable, info->dropped_ts != 0, memory_order_relaxed);
     TRY(reserve_one(set));
     *out = MOVE(keyspace);
     return LSM_OK;

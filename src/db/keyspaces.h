@@ -19,6 +19,9 @@ struct keyspace {
     // writer role (release), read by any thread (acquire).
     _Atomic uint64_t dropped_ts;
     bool is_drop_pending; // stamped, but not durable; under the database's ddl_mu
+    // Only now may background work leave its entries out: a crash before would bring back the
+    // keyspace, but not them. Set under ddl_mu (release), read by any thread (acquire).
+    _Atomic bool is_drop_durable;
 };
 
 struct keyspaces {
