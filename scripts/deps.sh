@@ -12,7 +12,7 @@ set -eu
 
 build_packages="gcc make cmake pkg-config libc6-dev libzstd-dev libxxhash-dev libcjson-dev"
 check_packages="$build_packages clang libclang-rt-14-dev libcriterion-dev g++ e2fsprogs xfsprogs btrfs-progs"
-coverage_packages="$check_packages gcovr"
+coverage_packages="$check_packages gcovr python3"
 soak_packages="$check_packages valgrind"
 
 case "${1:-check}" in
