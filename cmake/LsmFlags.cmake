@@ -15,9 +15,19 @@ if(LSM_SANITIZE)
   target_link_options(lsm_flags INTERFACE -fsanitize=${LSM_SANITIZE})
 else()
   target_compile_options(lsm_flags INTERFACE -fstack-protector-strong)
-  target_compile_definitions(lsm_flags INTERFACE
-    $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>)
+  # The checks need an optimising compiler; some distributions define it themselves.
+  target_compile_options(lsm_flags INTERFACE
+    $<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE>
+    $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|i[3-6]86)$")
+    target_compile_options(lsm_flags INTERFACE -fcf-protection=full)
+  elseif(CMAKE_SYSTEM_PROCESSOR STREQUAL aarch64)
+    target_compile_options(lsm_flags INTERFACE -mbranch-protection=standard)
+  endif()
 endif()
+# Relocations are resolved at start and then read-only, and no stack is executable:
+# tests/cli/hardening.sh reads it from what was built.
+target_link_options(lsm_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
 
 if(LSM_PLANT)
   target_compile_definitions(lsm_flags INTERFACE LSM_PLANT)

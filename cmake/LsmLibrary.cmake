@@ -26,7 +26,7 @@ target_include_directories(lsmkv INTERFACE ${PROJECT_SOURCE_DIR}/include)
 # It stays loaded once loaded: threads that have read through it run its destructor of
 # thread-specific data when they end, which may be long after a dlclose().
 target_link_options(lsmkv PRIVATE -Wl,--version-script=${version_script} -Wl,--no-undefined
-  -Wl,-z,relro,-z,now,-z,nodelete)
+  -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodelete)
 target_link_libraries(lsmkv PRIVATE PkgConfig::ZSTD PkgConfig::XXHASH Threads::Threads m)
 
 set(archive ${PROJECT_BINARY_DIR}/liblsmkv.a)
