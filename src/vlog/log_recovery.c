@@ -19,12 +19,10 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "base/file_header.h"
 #include "base/plant.h"
 #include "vlog/frame_scan.h"
 
-#define FIRST_FRAME_AT FILE_HEADER_SIZE
-#define COPY_BYTES     (1u << 20) // read and written at once
+#define COPY_BYTES (1u << 20) // read and written at once
 
 // A segment of the chain as found.
 struct walked {

@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 
 #include "base/alloc.h"
-#include "base/file_header.h"
 #include "base/plant.h"
 
 struct segment {

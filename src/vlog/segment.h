@@ -9,11 +9,14 @@
 #define LSM_VLOG_SEGMENT_H
 
 #include "base/epoch.h"
+#include "base/file_header.h"
 #include "env/fd_cache.h"
 #include "env/poison.h"
 #include "env/unlinker.h"
 #include "vlog/frame.h"
 #include "vlog/record.h"
+
+#define FIRST_FRAME_AT FILE_HEADER_SIZE // nothing lies between a segment's header and its frames
 
 // What all segments of a database share. Immutable after open.
 struct segment_store {
