@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/guard.h"
 #include "kernel/ledger.h"
 #include "kernel/workdir.h"
 #include "kernel/workload.h"
@@ -168,6 +169,7 @@ int main(int argc, char **argv)
     struct lineage lineage = {.campaign = &campaign};
     char dir[PATH_MAX_HERE];
 
+    guard_begin();
     take_all_descriptors();
     workdir_make("kill_loop", dir);
     while (campaign.violations == 0 && campaign_next(&campaign, &lineage.random))

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/guard.h"
 #include "kernel/scene.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -275,6 +276,11 @@ static bool run_in_group(struct scene *scene, const char *group)
     return how == 0 || ledger_trouble(scene->ledger, "the load failed in its group");
 }
 
+static void remove_group(const char *group)
+{
+    (void)rmdir(group);
+}
+
 // A tmpfs would count as memory.
 static bool make_dir_on_disk(char path[PATH_MAX_HERE])
 {
@@ -286,7 +292,10 @@ static bool make_dir_on_disk(char path[PATH_MAX_HERE])
     if (statfs(base, &where) != 0 || where.f_type == TMPFS_MAGIC)
         return false;
     (void)snprintf(path, PATH_MAX_HERE, "%s/lsmkv-kernel-limits-XXXXXX", base);
-    return mkdtemp(path) != NULL;
+    if (mkdtemp(path) == NULL)
+        return false;
+    guard_note(workdir_remove, path);
+    return true;
 }
 
 static bool memory_group(struct scene *scene)
@@ -297,14 +306,15 @@ static bool memory_group(struct scene *scene)
     (void)snprintf(group, sizeof group, "/sys/fs/cgroup/memory/lsmkv-kernel-%ld", (long)getpid());
     if (access("/sys/fs/cgroup/memory/memory.limit_in_bytes", W_OK) != 0 || mkdir(group, 0700) != 0)
         return scene_skip(scene, "no memory cgroup (version 1) here");
+    guard_note(remove_group, group);
     if (!make_dir_on_disk(on_disk)) {
-        (void)rmdir(group);
+        guard_undo(remove_group);
         return scene_skip(scene, "no directory for temporary files on a disk");
     }
     (void)snprintf(scene->path, sizeof scene->path, "%s/db", on_disk);
     is_right = run_in_group(scene, group);
-    workdir_remove(on_disk);
-    (void)rmdir(group);
+    guard_undo(workdir_remove);
+    guard_undo(remove_group);
     return is_right;
 }
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "kernel/device.h"
+#include "kernel/guard.h"
 #include "kernel/ledger.h"
 #include "kernel/mount.h"
 #include "kernel/workdir.h"
@@ -244,6 +245,7 @@ int main(int argc, char **argv)
     struct rig rig = {.campaign = &campaign};
     uint64_t cuts = 0;
 
+    guard_begin();
     mounts_begin(NEEDS_DEVICES);
     take_all_descriptors();
     workdir_make("power_cut", rig.dir);

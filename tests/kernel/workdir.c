@@ -13,6 +13,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "kernel/guard.h"
+
 #define PREFIX       "lsmkv-kernel-"
 #define KEPT         "KEPT"
 #define MEMORY       "/dev/shm"
@@ -68,6 +70,7 @@ void workdir_make(const char *program, char path[PATH_MAX_HERE])
         perror(path);
         exit(1);
     }
+    guard_note(workdir_remove, path);
 }
 
 static int remove_one(const char *path, const struct stat *what, int type, struct FTW *where)
@@ -92,4 +95,5 @@ void workdir_keep(const char *path)
     fd = open(kept, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd >= 0)
         (void)close(fd);
+    guard_forget(workdir_remove);
 }
