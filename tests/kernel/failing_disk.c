@@ -3,9 +3,9 @@
 // A file system lies on a device of ours which fails every write from some moment on. Writing
 // back fails, fsync tells it once, and afterwards the pages are clean though the disk never got
 // them. The database must notice, refuse every later write, go on reading, and after reopening
-// hold all that was acknowledged as synced, and a prefix. Other scenes cut the file system off
-// altogether, or turn it read-only under the database. (A full tmpfs below the image would seem
-// simpler, but the loop device takes short writes to it for good ones.)
+// hold all that was acknowledged as synced, and a prefix. Or the image lies on a tmpfs that is too
+// small for it: fsync finds no room for what was written long ago. Other scenes cut the file
+// system off altogether, or turn it read-only under the database.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,57 +17,10 @@
 
 #include "kernel/device.h"
 #include "kernel/scene.h"
+#include "kernel/stage.h"
 
 #define SHUTDOWN      _IOR('X', 125, uint32_t) // ext4's and xfs's, in no public header
 #define SHUTDOWN_LOST 2                        // not even the journal is written
-
-struct stage {
-    const struct file_system *fs;
-    struct device device;
-    char image[PATH_MAX_HERE + 16];
-    char disk[PATH_MAX_HERE + 16]; // the image, served by the device
-    bool is_served;
-};
-
-static bool mount_stage(struct scene *scene, struct stage *stage)
-{
-    return mount_image(stage->fs, stage->is_served ? stage->disk : stage->image, scene->mnt) ||
-           scene_failed(scene, "mounting the image");
-}
-
-static bool start_device(struct scene *scene, struct stage *stage)
-{
-    stage->is_served =
-        device_start(&stage->device, stage->image, stage->disk, &scene->ledger->position);
-    return stage->is_served || scene_failed(scene, "the device");
-}
-
-static void stop_device(struct stage *stage)
-{
-    if (!stage->is_served)
-        return;
-    device_stop(&stage->device, stage->disk);
-    device_free(&stage->device);
-    stage->is_served = false;
-}
-
-static bool begin_stage(struct scene *scene, struct stage *stage, bool is_served)
-{
-    (void)snprintf(stage->image, sizeof stage->image, "%s/image", scene->dir);
-    (void)snprintf(stage->disk, sizeof stage->disk, "%s/disk", scene->dir);
-    return (make_image(stage->fs, stage->image) || scene_failed(scene, stage->fs->command)) &&
-           (!is_served || start_device(scene, stage)) && mount_stage(scene, stage);
-}
-
-// Takes down what is left of a scene, whatever went wrong in it.
-static void end_stage(struct scene *scene, struct stage *stage)
-{
-    if (scene->db != NULL)
-        (void)lsm_close(scene->db);
-    scene->db = NULL;
-    (void)unmount(scene->mnt);
-    stop_device(stage);
-}
 
 // --- after the failure ---
 
@@ -125,6 +78,17 @@ static bool live_durably(struct scene *scene)
 
 // --- scenes ---
 
+static bool fail_under_load(struct scene *scene, struct stage *stage, lsm_health_info *health)
+{
+    if (!scene_load(scene, 500, still_reads(stage) ? MOOD_ROUGH : MOOD_STARVED, NULL))
+        return false;
+    scene_tell_ends(scene);
+    if (lsm_health(scene->db, health) != LSM_OK)
+        return ledger_trouble(scene->ledger, "lsm_health: %s", lsm_errmsg());
+    scene_tell(scene, "%.100s", health->reason);
+    return true;
+}
+
 static bool failed_fsync(struct scene *scene, struct stage *stage)
 {
     lsm_health_info health;
@@ -132,19 +96,37 @@ static bool failed_fsync(struct scene *scene, struct stage *stage)
     if (!live_durably(scene))
         return false;
     device_fail_after(&stage->device, random_below(&scene->random, 400));
-    if (!scene_load(scene, 500, still_reads(stage) ? MOOD_ROUGH : MOOD_STARVED, NULL))
+    return fail_under_load(scene, stage, &health) && is_poisoned_and_reads(scene, stage) &&
+           close_fails(scene) && stage_repair(scene, stage) && holds_a_prefix(scene);
+}
+
+// The log found room, in blocks that were used before, and the tables did not: a soft failure.
+static bool still_works(struct scene *scene)
+{
+    static const struct cut live = {.is_rough = true};
+    struct model after;
+    const bool is_right = ledger_check(scene->ledger, scene->db, &live, &after);
+
+    (void)lsm_close(scene->db); // may or may not find what it needs
+    scene->db = NULL;
+    return is_right;
+}
+
+// fsync itself finds no room, though the file system had promised it.
+static bool no_room_below(struct scene *scene, struct stage *stage)
+{
+    lsm_health_info health;
+
+    if (!live_durably(scene) ||
+        !stage_leave_room(scene, stage, random_below(&scene->random, 512u << 10)) ||
+        !fail_under_load(scene, stage, &health))
         return false;
-    scene_tell_ends(scene);
-    if (lsm_health(scene->db, &health) != LSM_OK || !is_poisoned_and_reads(scene, stage))
-        return ledger_trouble(scene->ledger, "lsm_health: %s", lsm_errmsg());
-    scene_tell(scene, "%.100s", health.reason);
-    if (!close_fails(scene))
+    if (health.state == LSM_HEALTHY)
+        return ledger_trouble(scene->ledger, "nothing failed on a disk without room");
+    if (health.state == LSM_SICK ? !is_poisoned_and_reads(scene, stage) || !close_fails(scene)
+                                 : !still_works(scene))
         return false;
-    if (!unmount(scene->mnt))
-        return scene_failed(scene, "unmounting");
-    // The same bytes on a disk that works, with nothing cached.
-    stop_device(stage);
-    return start_device(scene, stage) && mount_stage(scene, stage) && holds_a_prefix(scene);
+    return stage_repair(scene, stage) && holds_a_prefix(scene);
 }
 
 // The file system stops between two calls and loses what its journal had not written.
@@ -161,11 +143,8 @@ static bool cut_off(struct scene *scene, struct stage *stage)
     (void)close(fd);
     scene_tell(scene, "a write then gives %s; ",
                lsm_status_name(lsm_put(scene->db, NULL, lsm_str("late"), lsm_str("never"), NULL)));
-    if (!scene_expect_health(scene, LSM_SICK) || !close_fails(scene))
-        return false;
-    if (!unmount(scene->mnt))
-        return scene_failed(scene, "unmounting");
-    return mount_stage(scene, stage) && holds_a_prefix(scene);
+    return scene_expect_health(scene, LSM_SICK) && close_fails(scene) &&
+           stage_repair(scene, stage) && holds_a_prefix(scene);
 }
 
 static bool refuses_new_files(const char *mnt)
@@ -198,11 +177,8 @@ static bool turned_read_only(struct scene *scene, struct stage *stage)
     if (!is_poisoned_and_reads(scene, stage) || !close_fails(scene))
         return false;
     status = lsm_open(scene->path, NULL, &other);
-    if (!scene_expect(scene, "opening on a read-only file system", status, LSM_READ_ONLY))
-        return false;
-    if (!unmount(scene->mnt))
-        return scene_failed(scene, "unmounting");
-    return mount_stage(scene, stage) && holds_a_prefix(scene);
+    return scene_expect(scene, "opening on a read-only file system", status, LSM_READ_ONLY) &&
+           stage_repair(scene, stage) && holds_a_prefix(scene);
 }
 
 // A database on a file system that is mounted read-only: it can be read, and is not changed.
@@ -230,47 +206,49 @@ static bool mounted_read_only(struct scene *scene, struct stage *stage)
     return scene_open(scene) && scene_live(scene, 60, MOOD_FINE) && scene_close(scene);
 }
 
-static bool on_stage(struct scene *scene, const struct file_system *fs, bool is_served,
-                     bool (*run)(struct scene *scene, struct stage *stage))
-{
-    struct stage stage = {.fs = fs};
-    bool is_right;
-
-    if (!is_mountable(fs, scene->dir))
-        return scene_skip(scene, "it cannot be made and mounted here");
-    is_right = begin_stage(scene, &stage, is_served) && run(scene, &stage);
-    end_stage(scene, &stage);
-    return is_right;
-}
-
 static bool failed_fsync_ext4(struct scene *scene)
 {
-    return on_stage(scene, &file_systems[EXT4], true, failed_fsync);
+    return on_stage(scene, &file_systems[EXT4], DISK_SERVED, failed_fsync);
 }
 
 static bool failed_fsync_xfs(struct scene *scene)
 {
-    return on_stage(scene, &file_systems[XFS], true, failed_fsync);
+    return on_stage(scene, &file_systems[XFS], DISK_SERVED, failed_fsync);
 }
 
 static bool failed_fsync_btrfs(struct scene *scene)
 {
-    return on_stage(scene, &file_systems[BTRFS], true, failed_fsync);
+    return on_stage(scene, &file_systems[BTRFS], DISK_SERVED, failed_fsync);
+}
+
+// Its blocks are pages, see mount_image_by_pages(). All that it writes for itself lies in front.
+static const struct file_system paged_ext4 = {
+    "ext4", "mkfs.ext4",        "-q -F -b 4096 -J size=4 -E nodiscard,packed_meta_blocks=1",
+    NULL,   UINT64_C(96) << 20, 4096};
+
+static bool no_room_below_ext4(struct scene *scene)
+{
+    return on_stage(scene, &paged_ext4, DISK_THIN, no_room_below);
+}
+
+static bool no_room_below_data(struct scene *scene)
+{
+    return on_stage(scene, &paged_ext4, DISK_THIN_DATA, no_room_below);
 }
 
 static bool cut_off_ext4(struct scene *scene)
 {
-    return on_stage(scene, &file_systems[EXT4], false, cut_off);
+    return on_stage(scene, &file_systems[EXT4], DISK_FILE, cut_off);
 }
 
 static bool turned_read_only_ext4(struct scene *scene)
 {
-    return on_stage(scene, &file_systems[EXT4], false, turned_read_only);
+    return on_stage(scene, &file_systems[EXT4], DISK_FILE, turned_read_only);
 }
 
 static bool mounted_read_only_ext4(struct scene *scene)
 {
-    return on_stage(scene, &file_systems[EXT4], false, mounted_read_only);
+    return on_stage(scene, &file_systems[EXT4], DISK_FILE, mounted_read_only);
 }
 
 int main(int argc, char **argv)
@@ -279,6 +257,8 @@ int main(int argc, char **argv)
         {"fsync fails on ext4", failed_fsync_ext4},
         {"fsync fails on xfs", failed_fsync_xfs},
         {"fsync fails on btrfs", failed_fsync_btrfs},
+        {"no room below ext4", no_room_below_ext4},
+        {"no room below the data of ext4", no_room_below_data},
         {"ext4 is cut off", cut_off_ext4},
         {"ext4 turns read-only", turned_read_only_ext4},
         {"ext4 is read-only", mounted_read_only_ext4},

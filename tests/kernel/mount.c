@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kernel/guard.h"
 #include "kernel/workdir.h"
 
 #define TRIES    12000 // a minute of them
@@ -127,21 +128,84 @@ static void forget_unmounted_btrfs(void)
     (void)close(control);
 }
 
+static bool mount_loop(const struct file_system *fs, const char *loop, const char *dir)
+{
+    int result = mount(loop, dir, fs->type, MS_NOATIME, fs->options);
+
+    if (result != 0 && errno == EEXIST) {
+        forget_unmounted_btrfs();
+        result = mount(loop, dir, fs->type, MS_NOATIME, fs->options);
+    }
+    return result == 0;
+}
+
 bool mount_image(const struct file_system *fs, const char *image, const char *dir)
 {
     char path[64];
     const int loop = loop_attach(image, path);
-    int result;
+    const bool is_mounted = loop >= 0 && mount_loop(fs, path, dir);
 
-    if (loop < 0)
+    if (loop >= 0)
+        (void)close(loop);
+    return is_mounted;
+}
+
+// `setting` is "file=value".
+static void write_setting(const char *setting)
+{
+    const char *value = strchr(setting, '=') + 1;
+    char path[128];
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%.*s", (int)(value - 1 - setting), setting);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)!write(fd, value, strlen(value)); // read back where it matters
+    (void)close(fd);
+}
+
+static bool read_number(const char *path, unsigned *number)
+{
+    FILE *file = fopen(path, "re");
+    const bool is_read = file != NULL && fscanf(file, "%u", number) == 1;
+
+    if (file != NULL)
+        (void)fclose(file);
+    return is_read;
+}
+
+// The setting outlives the use of the loop device.
+static bool limit_requests(const char *loop)
+{
+    const unsigned page_kib = (unsigned)(sysconf(_SC_PAGESIZE) >> 10);
+    char path[64], setting[128];
+    unsigned kib;
+
+    (void)snprintf(path, sizeof path, "/sys/block/%s/queue/max_sectors_kb", strrchr(loop, '/') + 1);
+    if (!read_number(path, &kib))
         return false;
-    result = mount(path, dir, fs->type, MS_NOATIME, fs->options);
-    if (result != 0 && errno == EEXIST) {
-        forget_unmounted_btrfs();
-        result = mount(path, dir, fs->type, MS_NOATIME, fs->options);
-    }
-    (void)close(loop);
-    return result == 0;
+    (void)snprintf(setting, sizeof setting, "%s=%u", path, kib);
+    guard_note(write_setting, setting);
+    (void)snprintf(setting, sizeof setting, "%s=%u", path, page_kib);
+    write_setting(setting);
+    return read_number(path, &kib) && kib == page_kib;
+}
+
+bool mount_image_by_pages(const struct file_system *fs, const char *image, const char *dir)
+{
+    char path[64];
+    const int loop = loop_attach(image, path);
+    const bool is_mounted = loop >= 0 && limit_requests(path) && mount_loop(fs, path, dir);
+
+    if (loop >= 0)
+        (void)close(loop);
+    return is_mounted;
+}
+
+void requests_restore(void)
+{
+    guard_undo(write_setting);
 }
 
 bool is_mountable(const struct file_system *fs, const char *dir)

@@ -50,6 +50,14 @@ bool make_image(const struct file_system *fs, const char *image);
 // errno.
 bool mount_image(const struct file_system *fs, const char *image, const char *dir);
 
+// The same by a loop device that takes requests of one page at most, until requests_restore().
+//
+// Linux 6.16 and later complete a write of which only the front found room in the file below as
+// if all of it had been written: what is synced then is lost without an error. A page finds room
+// wholly or not at all, if the blocks of the file system are pages, too.
+bool mount_image_by_pages(const struct file_system *fs, const char *image, const char *dir);
+void requests_restore(void);
+
 // Mounts a tmpfs, or changes the size and the number of files of one that is mounted:
 // `options` as "size=1m,nr_inodes=100".
 bool mount_memory(const char *dir, const char *options);

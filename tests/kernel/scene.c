@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/guard.h"
 #include "support/campaign.h"
 
 #define THREADS 4
@@ -197,6 +198,7 @@ int scenes_run(const char *name, enum needs needs, const struct scenario *scenar
     int code;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
+    guard_begin();
     mounts_begin(needs);
     take_all_descriptors();
     workdir_make(name, scene.dir);
