@@ -240,3 +240,31 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t size)
 {
     return ~atomic_load_explicit(&chosen, memory_order_acquire)(~crc, data, size);
 }
+
+// --- joining ---
+
+#define POWER_0 0x80000000u // x^0, bit reflected
+#define POWER_8 0x00800000u // x^8: what one byte more multiplies a sum by
+
+// The product of two polynomials modulo P.
+static uint32_t multiply_sums(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+
+    for (uint32_t term = POWER_0; term != 0; term >>= 1) {
+        if ((a & term) != 0)
+            product ^= b;
+        b = (b >> 1) ^ ((b & 1) != 0 ? POLYNOMIAL : 0); // times x
+    }
+    return product;
+}
+
+uint32_t crc32c_join(uint32_t first, uint32_t second, size_t size)
+{
+    for (uint32_t power = POWER_8; size > 0; size >>= 1) {
+        if ((size & 1) != 0)
+            first = multiply_sums(first, power);
+        power = multiply_sums(power, power);
+    }
+    return first ^ second;
+}

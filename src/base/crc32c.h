@@ -11,6 +11,10 @@
 // 0 for nothing. crc32c(crc32c(0, a), b) is the checksum of a followed by b.
 uint32_t crc32c(uint32_t crc, const void *data, size_t size);
 
+// The checksum of a followed by b, whose checksums are `first` and `second`; b has `size` bytes.
+// As it only adds, that of b comes out when `second` is that of both.
+uint32_t crc32c_join(uint32_t first, uint32_t second, size_t size);
+
 // The table version, for tests that compare the two.
 uint32_t crc32c_portable(uint32_t crc, const void *data, size_t size);
 

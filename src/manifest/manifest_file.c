@@ -1,7 +1,6 @@
 #include "manifest/manifest_file.h"
 
-#include <assert.h>
-
+#include "base/alloc.h"
 #include "base/coding.h"
 #include "base/crc32c.h"
 #include "base/plant.h"
@@ -14,16 +13,20 @@ enum frame_offset {
     AT_EDIT = MANIFEST_FRAME_HEADER_SIZE,
 };
 
-static uint32_t frame_crc(const struct uuid *uuid, uint64_t offset, lsm_slice frame)
+// What each frame's sum starts from.
+static uint32_t place_crc(const struct uuid *uuid, uint64_t offset)
 {
     uint8_t place[sizeof offset];
-    lsm_slice covered = slice_from(frame, AT_SIZE);
-    uint32_t crc;
 
     put_u64(place, offset);
-    crc = crc32c(0, uuid->bytes, UUID_SIZE);
-    crc = crc32c(crc, place, sizeof place);
-    return crc32c(crc, covered.data, covered.size);
+    return crc32c(crc32c(0, uuid->bytes, UUID_SIZE), place, sizeof place);
+}
+
+static uint32_t frame_crc(const struct uuid *uuid, uint64_t offset, lsm_slice frame)
+{
+    lsm_slice covered = slice_from(frame, AT_SIZE);
+
+    return crc32c(place_crc(uuid, offset), covered.data, covered.size);
 }
 
 lsm_status manifest_frame_encode(const struct edit *edit, const struct uuid *uuid, uint64_t offset,
@@ -172,8 +175,8 @@ static bool is_zero(const uint8_t *bytes, size_t size)
     return true;
 }
 
-bool manifest_frame_at(lsm_slice file, const struct uuid *uuid, uint64_t offset,
-                       struct manifest_frame *out)
+// Whether a frame may begin at `offset`, its sum left aside.
+static bool looks_like_frame(lsm_slice file, uint64_t offset, struct manifest_frame *out)
 {
     const uint8_t *at;
     uint64_t left;
@@ -187,9 +190,6 @@ bool manifest_frame_at(lsm_slice file, const struct uuid *uuid, uint64_t offset,
     if (size == 0 || size > left || size > MANIFEST_EDIT_SIZE_MAX ||
         !is_zero(at + AT_TAG, AT_EDIT - AT_TAG))
         return false;
-    if (get_u32(at + AT_CRC) != frame_crc(uuid, offset, slice_make(at, AT_EDIT + (size_t)size)) &&
-        !PLANTED(SKIP_EDIT_CRC))
-        return false;
     out->offset = offset;
     out->size = AT_EDIT + size;
     out->number = get_u64(at + AT_NUMBER);
@@ -197,12 +197,80 @@ bool manifest_frame_at(lsm_slice file, const struct uuid *uuid, uint64_t offset,
     return true;
 }
 
-bool manifest_frame_search(lsm_slice file, const struct uuid *uuid, uint64_t offset,
-                           struct manifest_frame *out)
+bool manifest_frame_at(lsm_slice file, const struct uuid *uuid, uint64_t offset,
+                       struct manifest_frame *out)
 {
-    for (; offset < file.size; offset++) {
-        if (manifest_frame_at(file, uuid, offset, out))
+    struct manifest_frame frame;
+    lsm_slice bytes;
+
+    if (!looks_like_frame(file, offset, &frame))
+        return false;
+    bytes = slice_make((const uint8_t *)file.data + offset, (size_t)frame.size);
+    if (get_u32(bytes.data) != frame_crc(uuid, offset, bytes) && !PLANTED(SKIP_EDIT_CRC))
+        return false;
+    *out = frame;
+    return true;
+}
+
+// --- searching ---
+//
+// Where frames could begin at every few bytes and reach to the end of the file, summing up each
+// would take as long as the square of its size. So the file is summed up once, and what is noted
+// on the way gives the sum of any stretch of it: crc32c_join().
+
+#define SUM_STRIDE 64 // bytes
+
+lsm_status manifest_search_init(struct manifest_search *search, lsm_slice file,
+                                const struct uuid *uuid)
+{
+    size_t count = file.size / SUM_STRIDE + 1;
+    uint32_t *sums = mem_alloc_zeroed(count, sizeof *sums);
+
+    if (sums == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "manifest: %zu checksums", count);
+    for (size_t i = 1; i < count; i++)
+        sums[i] =
+            crc32c(sums[i - 1], (const uint8_t *)file.data + (i - 1) * SUM_STRIDE, SUM_STRIDE);
+    *search = (struct manifest_search){
+        .file = file, .uuid = uuid, .sums = sums, .bytes_summed = file.size};
+    return LSM_OK;
+}
+
+void manifest_search_release(struct manifest_search *search)
+{
+    mem_free(search->sums);
+}
+
+// The sum of all bytes before `offset`.
+static uint32_t sum_before(struct manifest_search *search, uint64_t offset)
+{
+    size_t left = offset % SUM_STRIDE;
+
+    search->bytes_summed += left;
+    return crc32c(search->sums[offset / SUM_STRIDE],
+                  (const uint8_t *)search->file.data + (offset - left), left);
+}
+
+static bool verifies(struct manifest_search *search, const struct manifest_frame *frame)
+{
+    uint32_t before = sum_before(search, frame->offset + AT_SIZE);
+    uint32_t until = sum_before(search, frame->offset + frame->size);
+    uint32_t crc = crc32c_join(place_crc(search->uuid, frame->offset) ^ before, until,
+                               (size_t)frame->size - AT_SIZE);
+
+    return crc == get_u32((const uint8_t *)search->file.data + frame->offset + AT_CRC);
+}
+
+bool manifest_search_find(struct manifest_search *search, uint64_t offset,
+                          struct manifest_frame *out)
+{
+    struct manifest_frame frame;
+
+    for (; offset < search->file.size; offset++) {
+        if (looks_like_frame(search->file, offset, &frame) && verifies(search, &frame)) {
+            *out = frame;
             return true;
+        }
     }
     return false;
 }

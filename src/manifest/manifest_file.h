@@ -66,8 +66,21 @@ struct manifest_frame {
 // Whether a frame verifies at `offset` of a file.
 bool manifest_frame_at(lsm_slice file, const struct uuid *uuid, uint64_t offset,
                        struct manifest_frame *out);
+
+// A search for frames among bytes that may be anything. However many of them look like one,
+// it takes time in proportion to the file.
+struct manifest_search {
+    lsm_slice file; // borrowed, as the next
+    const struct uuid *uuid;
+    uint32_t *sums;        // of all bytes before each multiple of a stride
+    uint64_t bytes_summed; // the work done so far
+};
+
+lsm_status manifest_search_init(struct manifest_search *search, lsm_slice file,
+                                const struct uuid *uuid);
+void manifest_search_release(struct manifest_search *search);
 // The first frame that verifies at or behind `offset`.
-bool manifest_frame_search(lsm_slice file, const struct uuid *uuid, uint64_t offset,
-                           struct manifest_frame *out);
+bool manifest_search_find(struct manifest_search *search, uint64_t offset,
+                          struct manifest_frame *out);
 
 #endif

@@ -81,13 +81,15 @@ static lsm_status replay_frame(struct replay *r, const struct manifest_frame *fr
 static lsm_status judge_tail(const struct replay *r, lsm_slice file, const struct uuid *uuid,
                              uint64_t offset)
 {
+    CLEANUP(manifest_search_release) struct manifest_search search = {.sums = NULL};
     struct manifest_frame behind;
 
     if (offset == FILE_HEADER_SIZE)
         return fail_at(r, offset, "the snapshot does not verify");
     if (r->state.is_clean)
         return fail_at(r, offset, "bytes behind the edit of a clean close");
-    if (manifest_frame_search(file, uuid, offset + 1, &behind))
+    TRY(manifest_search_init(&search, file, uuid));
+    if (manifest_search_find(&search, offset + 1, &behind))
         return fail_at(r, offset, "an edit does not verify, and one behind it does");
     return LSM_OK;
 }
@@ -194,13 +196,15 @@ static lsm_status report(const struct manifest_frame *frame, manifest_scan_fn fn
 lsm_status manifest_scan(struct dir *dir, const char *name, manifest_scan_fn fn, void *ctx)
 {
     CLEANUP(lsm_buf_free) lsm_buf bytes = {.data = NULL};
+    CLEANUP(manifest_search_release) struct manifest_search search = {.sums = NULL};
     struct file_header header;
     struct manifest_frame frame;
     uint64_t offset = FILE_HEADER_SIZE;
 
     TRY(manifest_file_load(dir, name, &header, &bytes));
+    TRY(manifest_search_init(&search, slice_of_buf(&bytes), &header.file_uuid));
     while (offset < bytes.size) {
-        if (!manifest_frame_search(slice_of_buf(&bytes), &header.file_uuid, offset, &frame))
+        if (!manifest_search_find(&search, offset, &frame))
             return fn(ctx, offset, bytes.size - offset, NULL);
         if (frame.offset > offset)
             TRY(fn(ctx, offset, frame.offset - offset, NULL));

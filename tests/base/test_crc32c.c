@@ -80,6 +80,25 @@ Test(crc32c, sums_continue_over_any_split)
     }
 }
 
+Test(crc32c, sums_of_two_parts_join_to_that_of_the_whole_and_come_apart_again)
+{
+    enum { SIZE = 5000 };
+    struct random random = random_for_test(__func__);
+    uint8_t bytes[SIZE];
+
+    random_fill(&random, bytes, SIZE);
+    for (int i = 0; i < 500; i++) {
+        size_t end = random_below(&random, SIZE + 1);
+        size_t at = random_below(&random, end + 1);
+        uint32_t first = crc32c(0, bytes, at);
+        uint32_t second = crc32c(0, bytes + at, end - at);
+        uint32_t whole = crc32c(0, bytes, end);
+
+        cr_assert(eq(u32, crc32c_join(first, second, end - at), whole), "%zu of %zu", at, end);
+        cr_assert(eq(u32, crc32c_join(first, whole, end - at), second), "%zu of %zu", at, end);
+    }
+}
+
 Test(crc32c, every_flipped_bit_changes_the_sum)
 {
     uint8_t bytes[300] = {1, 2, 3};

@@ -2,7 +2,10 @@
 
 #include "manifest/manifest_file.h"
 
+#include "base/coding.h"
 #include "manifest_fixture.h"
+#include "support/alloc_fault.h"
+#include "support/random.h"
 
 static const struct uuid file_uuid = {.bytes = {0xF0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}};
 
@@ -140,28 +143,150 @@ Test(manifest_file, a_frame_verifies_in_its_place_only)
     lsm_buf_free(&bytes);
 }
 
+// --- searching ---
+
+// As a search does that looks nowhere else; returns the work that took.
+static uint64_t search_once(const lsm_buf *bytes, uint64_t offset, bool *is_found,
+                            struct manifest_frame *out)
+{
+    struct manifest_search search;
+    uint64_t work;
+
+    assert_ok(manifest_search_init(&search, slice_of_buf(bytes), &file_uuid));
+    *is_found = manifest_search_find(&search, offset, out);
+    work = search.bytes_summed;
+    manifest_search_release(&search);
+    return work;
+}
+
 Test(manifest_file, a_search_finds_the_next_frame_that_verifies)
 {
     struct manifest_frame first, second, found;
     lsm_buf bytes = {.data = NULL};
+    bool is_found;
 
     make_file(&bytes);
     cr_assert(manifest_frame_at(slice_of_buf(&bytes), &file_uuid, FILE_HEADER_SIZE, &first));
     cr_assert(manifest_frame_at(slice_of_buf(&bytes), &file_uuid, FILE_HEADER_SIZE + first.size,
                                 &second));
-    cr_assert(manifest_frame_search(slice_of_buf(&bytes), &file_uuid, 0, &found));
+    (void)search_once(&bytes, 0, &is_found, &found);
+    cr_assert(is_found);
     cr_assert(eq(u64, found.offset, first.offset));
-    cr_assert(manifest_frame_search(slice_of_buf(&bytes), &file_uuid, first.offset + 1, &found));
+    cr_assert(eq(u64, found.size, first.size));
+    cr_assert(eq(u64, found.number, first.number));
+    cr_assert(slice_equal(found.edit, first.edit));
+    (void)search_once(&bytes, first.offset + 1, &is_found, &found);
+    cr_assert(is_found);
     cr_assert(eq(u64, found.offset, second.offset));
-    cr_assert(
-        not(manifest_frame_search(slice_of_buf(&bytes), &file_uuid, second.offset + 1, &found)));
+    (void)search_once(&bytes, second.offset + 1, &is_found, &found);
+    cr_assert(not(is_found));
     lsm_buf_free(&bytes);
 }
 
 Test(manifest_file, zeroes_are_no_frame)
 {
-    static const uint8_t zeroes[4096];
+    static uint8_t zeroes[4096];
+    lsm_buf bytes = {.data = zeroes, .size = sizeof zeroes};
     struct manifest_frame frame;
+    bool is_found;
 
-    cr_assert(not(manifest_frame_search(slice_make(zeroes, sizeof zeroes), &file_uuid, 0, &frame)));
+    (void)search_once(&bytes, 0, &is_found, &frame);
+    cr_assert(not(is_found));
+}
+
+// Sparse bytes, so that many places look like a frame, and here and there one that is.
+static void make_sparse_file(struct random *random, lsm_buf *to)
+{
+    size_t pieces = 1 + random_below(random, 6);
+
+    buf_clear(to);
+    for (size_t i = 0; i < pieces; i++) {
+        uint8_t noise[400] = {0};
+        size_t size = random_below(random, sizeof noise);
+        struct edit edit;
+
+        for (size_t at = 0; at < size; at += random_below(random, 60))
+            noise[at++] = (uint8_t)random_below(random, 200);
+        assert_ok(buf_append(to, noise, size));
+        if (random_one_in(random, 3))
+            continue;
+        edit_init(&edit);
+        edit.number = i;
+        edit.last_ts = 1 + random_below(random, UINT64_MAX);
+        assert_ok(manifest_frame_encode(&edit, &file_uuid, to->size, to));
+        if (random_one_in(random, 3))
+            ((uint8_t *)to->data)[to->size - 1] ^= 1;
+    }
+}
+
+Test(manifest_file, a_search_finds_what_a_look_at_each_place_finds)
+{
+    struct random random = random_for_test(__func__);
+    lsm_buf bytes = {.data = NULL};
+    size_t hits = 0;
+
+    for (int round = 0; round < 2000; round++) {
+        struct manifest_search search;
+        struct manifest_frame here, found;
+
+        make_sparse_file(&random, &bytes);
+        assert_ok(manifest_search_init(&search, slice_of_buf(&bytes), &file_uuid));
+        for (uint64_t from = 0; from <= bytes.size; from = here.offset + 1) {
+            here.offset = from;
+            while (here.offset < bytes.size &&
+                   !manifest_frame_at(slice_of_buf(&bytes), &file_uuid, here.offset, &here))
+                here.offset++;
+            if (here.offset >= bytes.size) {
+                cr_assert(not(manifest_search_find(&search, from, &found)));
+                break;
+            }
+            cr_assert(manifest_search_find(&search, from, &found));
+            cr_assert(eq(u64, found.offset, here.offset));
+            cr_assert(slice_equal(found.edit, here.edit));
+            hits++;
+        }
+        manifest_search_release(&search);
+    }
+    cr_assert(lt(sz, 1000, hits));
+    lsm_buf_free(&bytes);
+}
+
+// Each place that looks like a frame may reach to the end of the file: summing up every one is
+// quadratic.
+Test(manifest_file, a_search_among_many_likely_frames_sums_each_byte_a_few_times_only)
+{
+    enum { LIKELY = 20000, PERIOD = MANIFEST_FRAME_HEADER_SIZE + 1 };
+    lsm_buf bytes = {.data = NULL};
+    struct manifest_frame frame;
+    uint64_t naive = 0;
+    uint64_t work;
+    bool is_found;
+
+    assert_ok(buf_reserve(&bytes, LIKELY * PERIOD));
+    bytes.size = LIKELY * PERIOD;
+    memset(bytes.data, 0, bytes.size);
+    for (size_t at = 0; at + PERIOD < bytes.size; at += PERIOD) {
+        uint32_t size = (uint32_t)(bytes.size - at - PERIOD);
+
+        put_u32((uint8_t *)bytes.data + at + 4, size);
+        naive += size;
+    }
+    work = search_once(&bytes, 0, &is_found, &frame);
+    cr_assert(not(is_found));
+    cr_assert(lt(u64, bytes.size, work)); // there is some
+    cr_assert(lt(u64, work, 32 * bytes.size));
+    cr_assert(lt(u64, 100 * work, naive));
+    lsm_buf_free(&bytes);
+}
+
+Test(manifest_file, a_search_without_memory_says_so)
+{
+    lsm_buf bytes = {.data = NULL};
+    struct manifest_search search;
+
+    cr_assert(alloc_fault_install());
+    make_file(&bytes);
+    alloc_fault_at(1, false);
+    assert_status(manifest_search_init(&search, slice_of_buf(&bytes), &file_uuid), LSM_NO_MEMORY);
+    lsm_buf_free(&bytes);
 }
