@@ -8,6 +8,8 @@
 #include "manifest/view.h"
 #include "sstable/table_builder.h"
 
+#define LEVEL_LAST (LEVEL_COUNT - 1)
+
 // Options of background work; each may change at run time (relaxed atomics).
 struct engine_options {
     _Atomic uint64_t table_size; // bytes after which a merge starts a new table

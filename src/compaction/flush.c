@@ -1,5 +1,3 @@
-// flush.c
-//
 //     memtable -> table of level 0, synced with its name
 //     log      -> synced as far as the memtable points into it
 //     edit     -> + table, replay from the next memtable, chain and leavers of the log

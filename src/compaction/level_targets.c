@@ -1,5 +1,3 @@
-// level_targets.c
-//
 // The last level is as large as it is; each level above it should hold 1/multiplier
 // of the next. Level 0 merges into the *base level*: the one whose target does not
 // exceed level_base_size any more. Levels between 0 and the base stay empty. So the
@@ -10,8 +8,6 @@
 // would be placed under older entries of its keys, and deleted keys would come back.
 
 #include "compaction/level_targets.h"
-
-#define LEVEL_LAST (LEVEL_COUNT - 1)
 
 struct shape {
     uint64_t base_size;

@@ -1,5 +1,3 @@
-// merge_job.c
-//
 // The inputs are read in order through one merging cursor, thinned out by retention,
 // and written as tables that are cut between user keys. Nothing is read into memory
 // but a block of each input. Values are not read at all: pointers are copied.
@@ -14,8 +12,6 @@
 #include "compaction/publish.h"
 #include "compaction/retention.h"
 #include "compaction/table_output.h"
-
-#define GRANDPARENT_TABLES 10 // that an output may overlap, in tables' worth of bytes
 
 struct merge {
     struct engine *engine;
@@ -99,7 +95,7 @@ static lsm_status open_source(const struct compaction *c, struct iter **out)
 {
     size_t count = 0;
     CLEANUP(mem_freep)
-    struct iter **iters = mem_alloc((c->input_count[0] + c->input_count[1]) * sizeof *iters);
+    struct iter **iters = mem_alloc(compaction_input_total(c) * sizeof *iters);
     lsm_status status;
 
     if (iters == NULL)
@@ -169,10 +165,8 @@ static uint64_t input_entry_count(const struct compaction *c)
 {
     uint64_t count = 0;
 
-    for (unsigned i = 0; i < 2; i++) {
-        for (size_t j = 0; j < c->input_count[i]; j++)
-            count += table_meta(c->inputs[i][j])->entry_count;
-    }
+    for (size_t i = 0; i < compaction_input_total(c); i++)
+        count += compaction_input_meta(c, i)->entry_count;
     return count;
 }
 
@@ -240,10 +234,8 @@ static uint64_t input_bytes(const struct compaction *c)
 {
     uint64_t bytes = 0;
 
-    for (unsigned i = 0; i < 2; i++) {
-        for (size_t j = 0; j < c->input_count[i]; j++)
-            bytes += table_meta(c->inputs[i][j])->size;
-    }
+    for (size_t i = 0; i < compaction_input_total(c); i++)
+        bytes += compaction_input_meta(c, i)->size;
     return bytes;
 }
 

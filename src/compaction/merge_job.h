@@ -3,7 +3,7 @@
 #ifndef LSM_COMPACTION_MERGE_JOB_H
 #define LSM_COMPACTION_MERGE_JOB_H
 
-#include "compaction/picker.h"
+#include "compaction/compaction.h"
 
 // Merges, writes, syncs, publishes the edit, installs the view. On failure the
 // inputs stay, outputs are removed, and the error names the file. `is_stopping`, when

@@ -1,5 +1,3 @@
-// publish.c
-
 #include "compaction/publish.h"
 
 #include "base/plant.h"

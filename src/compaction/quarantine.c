@@ -1,5 +1,3 @@
-// quarantine.c
-
 #include "compaction/quarantine.h"
 
 #include <assert.h>
@@ -63,22 +61,14 @@ void quarantine_forget(struct quarantine *quarantine, uint64_t id)
         *record = quarantine->records[--quarantine->count];
 }
 
-uint64_t quarantine_expire(struct quarantine *quarantine, struct table_id_set *busy,
-                           uint64_t now_ns)
+void quarantine_expire(struct quarantine *quarantine, struct table_id_set *busy, uint64_t now_ns)
 {
-    uint64_t next_ns = 0;
-
     for (size_t i = 0; i < quarantine->count; i++) {
         struct quarantine_record *record = &quarantine->records[i];
 
-        if (record->until_ns == 0)
+        if (record->until_ns == 0 || record->until_ns > now_ns)
             continue;
-        if (record->until_ns <= now_ns) {
-            record->until_ns = 0;
-            table_id_set_remove(busy, record->id);
-        } else if (next_ns == 0 || record->until_ns < next_ns) {
-            next_ns = record->until_ns;
-        }
+        record->until_ns = 0;
+        table_id_set_remove(busy, record->id);
     }
-    return next_ns;
 }

@@ -6,7 +6,7 @@
 #ifndef LSM_COMPACTION_QUARANTINE_H
 #define LSM_COMPACTION_QUARANTINE_H
 
-#include "compaction/picker.h"
+#include "compaction/table_id_set.h"
 
 struct quarantine_record {
     uint64_t id;       // of the table
@@ -30,9 +30,7 @@ void quarantine_add(struct quarantine *quarantine, uint64_t id, uint64_t now_ns)
 // Forgets a table: a merge has taken it.
 void quarantine_forget(struct quarantine *quarantine, uint64_t id);
 
-// Lets out of `busy`, where tables shut in are too, those whose time is over. Returns
-// when the next one's is; 0 when none is shut in.
-uint64_t quarantine_expire(struct quarantine *quarantine, struct table_id_set *busy,
-                           uint64_t now_ns);
+// Lets out of `busy`, where tables shut in are too, those whose time is over.
+void quarantine_expire(struct quarantine *quarantine, struct table_id_set *busy, uint64_t now_ns);
 
 #endif

@@ -1,5 +1,3 @@
-// retention.c
-
 #include "compaction/retention.h"
 
 #include <assert.h>

@@ -1,5 +1,3 @@
-// table_output.c
-
 #include "compaction/table_output.h"
 
 #include <assert.h>
@@ -10,7 +8,6 @@
 #define MEMORY_SHARE 8 // of a table's size, for what grows with its entries
 #define MEMORY_MIN   (UINT64_C(1) << 20)
 
-#define LEVEL_LAST             (LEVEL_COUNT - 1)
 #define LEVEL_COMPRESSED_FIRST 2 // above it tables live too briefly to pay for it
 
 static uint32_t compression_of_level(const struct engine_options *options, unsigned level,

@@ -1,5 +1,3 @@
-// throttle.c
-//
 // Four amounts of waiting work each have a point where writers begin to be slowed and
 // one where they stop. Between the two the delay per byte grows with the square of the
 // way gone: hardly felt at first, a megabyte a second near the end. The cause that asks

@@ -1,5 +1,3 @@
-// scheduler.c
-//
 // Threads are grouped in two lanes: the writer's, with one thread for JOB_WRITER,
 // and the general one. A job waits in the queue of its priority or, while it is
 // delayed, in its lane's list ordered by due time. Of the idle threads of a lane

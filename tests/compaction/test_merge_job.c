@@ -6,6 +6,7 @@
 #include <criterion/new/assert.h>
 
 #include "compaction/flush.h"
+#include "compaction/picker.h"
 #include "support/engine_fixture.h"
 
 #define assert_ok(expression) cr_assert(eq(int, (expression), LSM_OK), "%s", lsm_errmsg())
@@ -51,7 +52,8 @@ static lsm_status pick_all(struct compaction **out)
 {
     struct view *view = views_acquire(&f.views);
     struct picker_input input = input_for(view);
-    lsm_status status = compaction_pick_range(&input, 0, NULL, NULL, out);
+    lsm_status status =
+        compaction_pick_range(&input, &(struct compaction_range){.keyspace = 0}, out);
 
     view_unref(view);
     return status;

@@ -6,6 +6,7 @@
 #include <criterion/new/assert.h>
 #include <stdlib.h>
 
+#include "compaction/level_targets.h"
 #include "support/engine_fixture.h"
 
 #define assert_ok(expression) cr_assert(eq(int, (expression), LSM_OK), "%s", lsm_errmsg())
@@ -152,9 +153,11 @@ static const char *pick(void)
 static const char *pick_range(uint32_t keyspace, const char *from, const char *to)
 {
     struct picker_input in = input();
-    lsm_slice bounds[2] = {slice_of(from), slice_of(to)};
+    const lsm_slice bounds[2] = {slice_of(from), slice_of(to)};
+    const struct compaction_range range = {
+        .keyspace = keyspace, .from = &bounds[0], .to = &bounds[1]};
     struct compaction *c = NULL;
-    lsm_status status = compaction_pick_range(&in, keyspace, &bounds[0], &bounds[1], &c);
+    lsm_status status = compaction_pick_range(&in, &range, &c);
 
     return describe(status, c);
 }
