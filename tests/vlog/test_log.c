@@ -9,6 +9,8 @@
 #include "support/alloc_fault.h"
 #include "support/sim.h"
 
+#define LARGE_SIZE (1u << 20)
+
 static struct sim *sim;
 static struct world w;
 
@@ -422,6 +424,74 @@ Test(log, a_soft_failure_to_reserve_leaves_everything_usable)
     append(ts++, 1, SHAPE_SMALL); // still has room
     append(ts++, 1, SHAPE_VALUES);
     cr_assert(eq(int, world_sync(&w), LSM_OK));
+}
+
+// Fills the active segment; the next one is to be large.
+static uint64_t fill_before_large(void)
+{
+    uint64_t ts = 3;
+
+    fill_segment();
+    log_set_segment_size(w.log, LARGE_SIZE);
+    while (segment_capacity(log_active(w.log)) - log_end(w.log).offset > 200)
+        append(ts++, 1, SHAPE_SMALL);
+    cr_assert(eq(u32, log_end(w.log).segment, 1));
+    return ts;
+}
+
+// A small segment leaves room for the flush, by which room comes back.
+Test(log, with_little_space_the_log_moves_on_to_a_small_segment)
+{
+    uint64_t ts = fill_before_large();
+
+    set_fault(SIM_OP_ALLOCATE, LSM_NO_SPACE, 0);
+    append(ts++, 1, SHAPE_VALUES);
+    cr_assert(eq(u64, sim_fault_hits(sim), 1));
+    cr_assert(eq(u64, size_of(log_end(w.log).segment), 64 << 10));
+    append(ts++, 1, SHAPE_HUGE);
+    cr_assert(eq(u64, size_of(log_end(w.log).segment), 64 << 10), "there is room for more");
+    cr_assert(eq(int, world_sync(&w), LSM_OK));
+    epoch_drain(&w.bin);
+    cr_assert(not(exists(2)), "the one that found no room has left nothing");
+}
+
+Test(log, with_little_space_a_large_group_gets_a_segment_of_its_size)
+{
+    uint64_t ts = fill_before_large();
+    uint64_t end;
+
+    set_fault(SIM_OP_ALLOCATE, LSM_NO_SPACE, 0);
+    append(ts, 8, SHAPE_HUGE);
+    end = log_end(w.log).offset;
+    cr_assert(gt(u64, end, 64 << 10));
+    cr_assert(eq(u64, size_of(log_end(w.log).segment), end));
+    cr_assert(eq(int, world_sync(&w), LSM_OK));
+}
+
+Test(log, without_space_for_a_small_segment_moving_on_fails_softly)
+{
+    const struct sim_fault full = {
+        .ops = SIM_OP_ALLOCATE, .at = 1, .for_ever = true, .status = LSM_NO_SPACE};
+    uint64_t ts = fill_before_large();
+
+    sim_set_fault(sim, &full);
+    cr_assert(eq(int, world_append(&w, ts++, 1, SHAPE_VALUES), LSM_NO_SPACE));
+    cr_assert(eq(u64, sim_fault_hits(sim), 2));
+    cr_assert(not(poison_is_set(&w.poison)));
+    sim_set_fault(sim, NULL);
+    append(ts, 1, SHAPE_VALUES);
+    cr_assert(eq(u64, size_of(log_end(w.log).segment), LARGE_SIZE));
+}
+
+Test(log, a_directory_that_cannot_be_synced_for_want_of_space_is_not_tried_again)
+{
+    uint64_t ts = fill_before_large();
+
+    set_fault(SIM_OP_DIR_SYNC, LSM_NO_SPACE, 0);
+    cr_assert(eq(int, world_append(&w, ts, 1, SHAPE_VALUES), LSM_NO_SPACE));
+    cr_assert(poison_is_set(&w.poison));
+    cr_assert(eq(u32, log_end(w.log).segment, 1));
+    cr_assert(not(exists(3)), "no other segment has been made");
 }
 
 Test(log, a_failed_sync_of_the_directory_poisons)
