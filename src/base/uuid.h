@@ -22,4 +22,7 @@ static inline bool uuid_equal(const struct uuid *a, const struct uuid *b)
 // Writes the usual text form into `text`, which has UUID_TEXT_SIZE bytes.
 void uuid_format(const struct uuid *uuid, char *text);
 
+// Reads that form; false when `text` is anything else.
+bool uuid_parse(const char *text, struct uuid *out);
+
 #endif

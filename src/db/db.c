@@ -442,6 +442,24 @@ static lsm_status check_existence(const struct lsm_db *db, bool is_new)
     return LSM_OK;
 }
 
+// What a salvage was writing when it was cut short is a part of a database only.
+static lsm_status check_salvage(const struct lsm_db *db)
+{
+    const struct filename mark = filename_of(FILENAME_SALVAGING, 0);
+    lsm_status status;
+    uint64_t size;
+
+    if (db->options.is_salvage)
+        return LSM_OK;
+    status = file_stat(db->dir, mark.text, &size);
+    if (status == LSM_OK)
+        return lsm_fail(LSM_INVALID,
+                        "%s: a salvage into it has not finished; unless it is running, "
+                        "remove the directory and salvage again",
+                        db->dir->path);
+    return status == LSM_NOT_FOUND ? LSM_OK : status;
+}
+
 // Looks at the directory, takes it, and looks again: only what is seen under the lock counts.
 static lsm_status take_directory(struct lsm_db *db, const char *path, bool *is_new,
                                  struct uuid *db_uuid)
@@ -449,6 +467,7 @@ static lsm_status take_directory(struct lsm_db *db, const char *path, bool *is_n
     const bool may_create = !db->is_read_only && db->options.create_if_missing;
 
     TRY(dir_open(db->env, path, may_create, &db->dir));
+    TRY(check_salvage(db));
     TRY(recovery_look(db->env, db->dir, is_new, db_uuid));
     TRY(check_existence(db, *is_new));
     if (db->is_read_only)

@@ -48,6 +48,8 @@ struct lsm_options {
     struct env *env;
     // Not an option by name: jobs run only when a test says so.
     bool is_manual;
+    // Not an option by name: a salvage opens what it is still writing.
+    bool is_salvage;
 };
 
 void options_init(struct lsm_options *options);

@@ -301,26 +301,61 @@ static lsm_status refuse_file(void *ctx, const char *name, uint64_t size, bool i
 {
     const struct salvage *s = ctx;
     uint64_t number;
-    const enum filename_kind kind = filename_parse(name, &number);
 
     (void)size;
     (void)is_regular;
-    if (kind != FILENAME_SEGMENT && kind != FILENAME_TABLE && kind != FILENAME_MANIFEST &&
-        kind != FILENAME_CURRENT)
+    switch (filename_parse(name, &number)) {
+    case FILENAME_SEGMENT:
+    case FILENAME_TABLE:
+    case FILENAME_MANIFEST:
+    case FILENAME_CURRENT:
+        return lsm_fail(LSM_INVALID, "%s: there is a database already; a new one is needed",
+                        s->request->to);
+    case FILENAME_SALVAGING:
+        return lsm_fail(LSM_INVALID, "%s: a salvage into it has not finished; a new one is needed",
+                        s->request->to);
+    case FILENAME_UNKNOWN:
+        return lsm_fail(LSM_INVALID, "%s is not empty: it holds '%s'", s->request->to, name);
+    default:
         return LSM_OK;
-    return lsm_fail(LSM_INVALID, "%s: there is a database already; a new one is needed",
-                    s->request->to);
+    }
+}
+
+// Until the mark is gone the new database does not open: a part of what was there is not to be
+// taken for all of it.
+static lsm_status put_mark(struct salvage *s)
+{
+    static const char text[] = "A salvage into this directory has not finished.\n";
+    const struct filename name = filename_of(FILENAME_SALVAGING, 0);
+    struct file *file;
+    lsm_status status;
+
+    TRY(file_open(s->scratch, name.text, FILE_CREATE, &file));
+    status = file_write_one(file, 0, slice_make(text, sizeof text - 1));
+    if (status == LSM_OK)
+        status = file_sync(file);
+    if (status != LSM_OK) {
+        file_close_quietly(file);
+        return status;
+    }
+    TRY(file_close(file));
+    return dir_sync(s->scratch);
+}
+
+static lsm_status remove_mark(struct salvage *s)
+{
+    TRY(dir_sync(s->scratch)); // runs do not come back without it
+    TRY(file_unlink(s->scratch, filename_of(FILENAME_SALVAGING, 0).text));
+    return dir_sync(s->scratch);
 }
 
 // Whatever the new directory is called, it may be the damaged one: not a file of a database
 // may be there.
-static lsm_status check_new(struct salvage *s, struct env *env)
+static lsm_status claim_new(struct salvage *s, struct env *env)
 {
-    CLEANUP(dir_closep) struct dir *dir = NULL;
-
-    if (dir_open(env, s->request->to, false, &dir) != LSM_OK)
-        return LSM_OK; // what is wrong with it, opening tells
-    return dir_list(dir, refuse_file, s);
+    TRY(dir_open(env, s->request->to, true, &s->scratch));
+    TRY(dir_list(s->scratch, refuse_file, s));
+    return put_mark(s);
 }
 
 static lsm_status open_new(struct salvage *s)
@@ -338,10 +373,11 @@ static lsm_status open_new(struct salvage *s)
         options_init(&options);
     options.create_if_missing = true;
     options.error_if_exists = true;
+    options.in_memory = false;
+    options.is_salvage = true;
     options.txn_bytes_max = (uint64_t)16 << 30; // a record of any size fits
-    TRY(check_new(s, options.env == NULL ? env_posix() : options.env));
-    TRY(lsm_open(s->request->to, &options, &s->db));
-    return dir_open(s->db->env, s->request->to, false, &s->scratch);
+    TRY(claim_new(s, options.env == NULL ? env_posix() : options.env));
+    return lsm_open(s->request->to, &options, &s->db);
 }
 
 static void remove_runs(struct salvage *s)
@@ -354,7 +390,7 @@ static lsm_status read_source(struct salvage *s)
 {
     struct salvage_log_input input = {.losses = &s->losses};
 
-    TRY(salvage_source_open(s->request->env, s->request->from, &s->losses, &s->source));
+    TRY(salvage_source_open(s->request, &s->losses, &s->source));
     input.dir = s->source.dir;
     input.db_uuid = s->source.db_uuid;
     if (s->source.has_manifest) {
@@ -389,9 +425,11 @@ static lsm_status close_new(struct salvage *s, lsm_status status)
     for (size_t i = 0; i < s->target_count; i++)
         lsm_keyspace_close(s->targets[i].handle);
     status = lsm_close(s->db);
+    remove_runs(s);
+    if (status == LSM_OK && failure.status == LSM_OK && s->request->to != NULL)
+        status = remove_mark(s);
     if (failure.status == LSM_OK)
         failure_capture(&failure, status);
-    remove_runs(s);
     return failure_raise(&failure);
 }
 

@@ -27,6 +27,8 @@ typedef void (*salvage_loss_fn)(void *ctx, const struct salvage_loss *loss);
 struct salvage_request {
     struct env *env;            // of the damaged database
     const char *from;           // its directory; no process has it open
+    const struct uuid *whose;   // files of this database count; NULL: of the one of CURRENT, or
+                                // of the only one there is
     const char *to;             // where there is no database yet; NULL: only look
     const lsm_options *options; // of the new one; NULL: defaults
     bool take_uncertain;
@@ -59,8 +61,9 @@ struct salvage_report {
     size_t keyspace_count;
 };
 
-// Fails when there is nothing of a database in `from`, when `to` is a database already, or when
-// the new one cannot be written; damage is no failure. On success the caller releases `out`.
+// Fails when there is nothing of a database in `from`, or of several and none is named; when
+// `to` holds anything; and when the new database cannot be written, which then does not open.
+// Damage is no failure. On success the caller releases `out`.
 lsm_status db_salvage(const struct salvage_request *request, struct salvage_report *out);
 void salvage_report_release(struct salvage_report *report);
 

@@ -11,12 +11,47 @@
 
 // --- whose it is ---
 
-// What the files of a directory say of themselves, while there is nothing better.
-struct looking {
-    struct salvage_source *source;
-    bool is_found;
-    uint64_t number; // the highest so far
+#define OWNERS_TOLD_MAX 4
+
+// A database that files of the directory say they belong to.
+struct owner {
+    struct uuid uuid;
+    uint64_t file_count;
+    uint64_t manifest_number; // the highest; 0: there is none
 };
+
+struct owners {
+    struct dir *dir;
+    struct owner *items;
+    size_t count;
+    uint64_t unread_manifest; // the highest number of one whose header does not verify
+};
+
+static void owners_release(struct owners *owners)
+{
+    mem_free(owners->items);
+}
+
+static struct owner *find_owner(const struct owners *owners, const struct uuid *uuid)
+{
+    for (size_t i = 0; i < owners->count; i++) {
+        if (uuid_equal(&owners->items[i].uuid, uuid))
+            return &owners->items[i];
+    }
+    return NULL;
+}
+
+static lsm_status add_owner(struct owners *owners, const struct uuid *uuid, struct owner **out)
+{
+    struct owner *items = mem_resize_array(owners->items, owners->count + 1, sizeof *items);
+
+    if (items == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "salvage: %zu databases", owners->count + 1);
+    owners->items = items;
+    items[owners->count] = (struct owner){.uuid = *uuid};
+    *out = &items[owners->count++];
+    return LSM_OK;
+}
 
 static enum file_kind header_kind(enum filename_kind kind)
 {
@@ -25,13 +60,28 @@ static enum file_kind header_kind(enum filename_kind kind)
     return kind == FILENAME_TABLE ? FILE_KIND_TABLE : FILE_KIND_LOG;
 }
 
-static lsm_status look_at_file(void *ctx, const char *name, uint64_t size, bool is_regular)
+static lsm_status read_header(struct dir *dir, const char *name, enum file_kind kind,
+                              struct file_header *out)
 {
-    struct looking *looking = ctx;
-    struct salvage_source *source = looking->source;
     CLEANUP(file_closep) struct file *file = NULL;
     uint8_t bytes[FILE_HEADER_SIZE];
+
+    TRY(file_open(dir, name, FILE_READ, &file));
+    TRY(file_read_exact(file, 0, bytes, sizeof bytes));
+    return file_header_decode(slice_make(bytes, sizeof bytes), kind, name, out);
+}
+
+static void raise(uint64_t *highest, uint64_t number)
+{
+    if (*highest < number)
+        *highest = number;
+}
+
+static lsm_status look_at_file(void *ctx, const char *name, uint64_t size, bool is_regular)
+{
+    struct owners *owners = ctx;
     struct file_header header;
+    struct owner *owner;
     lsm_status status;
     uint64_t number;
     const enum filename_kind kind = filename_parse(name, &number);
@@ -40,31 +90,78 @@ static lsm_status look_at_file(void *ctx, const char *name, uint64_t size, bool 
     if (!is_regular ||
         (kind != FILENAME_TABLE && kind != FILENAME_SEGMENT && kind != FILENAME_MANIFEST))
         return LSM_OK;
-    if (kind == FILENAME_MANIFEST && number > source->manifest_number)
-        source->manifest_number = number;
-    if (looking->is_found && number < looking->number)
+    status = read_header(owners->dir, name, header_kind(kind), &header);
+    if (salvage_is_stopped(status))
+        return status;
+    if (status != LSM_OK) {
+        if (kind == FILENAME_MANIFEST)
+            raise(&owners->unread_manifest, number);
         return LSM_OK;
-    status = file_open(source->dir, name, FILE_READ, &file);
-    if (status == LSM_OK)
-        status = file_read_exact(file, 0, bytes, sizeof bytes);
-    if (status == LSM_OK)
-        status =
-            file_header_decode(slice_make(bytes, sizeof bytes), header_kind(kind), name, &header);
-    if (status != LSM_OK)
-        return salvage_is_stopped(status) ? status : LSM_OK;
-    looking->is_found = true;
-    looking->number = number;
-    source->db_uuid = header.db_uuid;
+    }
+    owner = find_owner(owners, &header.db_uuid);
+    if (owner == NULL)
+        TRY(add_owner(owners, &header.db_uuid, &owner));
+    owner->file_count++;
+    if (kind == FILENAME_MANIFEST)
+        raise(&owner->manifest_number, number);
     return LSM_OK;
 }
 
-// By CURRENT, or else by what the files say; the newest ones decide.
-static lsm_status find_database(struct salvage_source *source, bool *has_current)
+static lsm_status refuse_owners(const struct owners *owners)
 {
-    struct looking looking = {.source = source};
+    char told[OWNERS_TOLD_MAX * (UUID_TEXT_SIZE + 32)] = "";
+    size_t at = 0;
+
+    for (size_t i = 0; i < owners->count && i < OWNERS_TOLD_MAX; i++) {
+        char text[UUID_TEXT_SIZE];
+
+        uuid_format(&owners->items[i].uuid, text);
+        at += (size_t)snprintf(told + at, sizeof told - at, "%s%s (%llu files)", i == 0 ? "" : ", ",
+                               text, (unsigned long long)owners->items[i].file_count);
+    }
+    return lsm_fail(LSM_INVALID, "%s: holds files of %zu databases; one must be named: %s",
+                    owners->dir->path, owners->count, told);
+}
+
+// Whose files count when CURRENT does not say: of the database that is named, or else of the
+// only one there is.
+static lsm_status choose_owner(const struct owners *owners, const struct uuid *named,
+                               const struct owner **out)
+{
+    if (owners->count == 0)
+        return lsm_fail(LSM_INVALID, "%s: holds no file of a database that verifies",
+                        owners->dir->path);
+    if (named == NULL && owners->count > 1)
+        return refuse_owners(owners);
+    *out = named == NULL ? owners->items : find_owner(owners, named);
+    if (*out == NULL)
+        return lsm_fail(LSM_INVALID, "%s: holds no file of the database that is named",
+                        owners->dir->path);
+    return LSM_OK;
+}
+
+static lsm_status look_around(struct salvage_source *source, const struct uuid *named)
+{
+    CLEANUP(owners_release) struct owners owners = {.dir = source->dir};
+    const struct owner *owner;
+
+    TRY(dir_list(source->dir, look_at_file, &owners));
+    TRY(choose_owner(&owners, named, &owner));
+    source->db_uuid = owner->uuid;
+    source->manifest_number = owner->manifest_number;
+    raise(&source->manifest_number, owners.unread_manifest); // whose else would it be
+    return LSM_OK;
+}
+
+// By CURRENT, or else by what the files say.
+static lsm_status find_database(struct salvage_source *source, const struct uuid *named,
+                                bool *has_current)
+{
     struct file_header current;
     lsm_status status = current_read(source->dir, &current);
 
+    if (status == LSM_OK && named != NULL && !uuid_equal(&current.db_uuid, named))
+        status = lsm_fail(LSM_CORRUPT, "CURRENT: offset 0: is of another database");
     *has_current = status == LSM_OK;
     if (*has_current) {
         source->db_uuid = current.db_uuid;
@@ -74,11 +171,7 @@ static lsm_status find_database(struct salvage_source *source, bool *has_current
     if (salvage_is_stopped(status))
         return status;
     salvage_lose(source->losses, filename_of(FILENAME_CURRENT, 0).text, 0, 0, lsm_errmsg());
-    TRY(dir_list(source->dir, look_at_file, &looking));
-    if (!looking.is_found)
-        return lsm_fail(LSM_INVALID, "%s: holds no file of a database that verifies",
-                        source->dir->path);
-    return LSM_OK;
+    return look_around(source, named);
 }
 
 // --- names ---
@@ -187,7 +280,7 @@ static lsm_status read_manifest(struct salvage_source *source, bool has_current)
     return salvage_is_stopped(status) ? status : LSM_OK;
 }
 
-lsm_status salvage_source_open(struct env *env, const char *path, struct salvage_losses *losses,
+lsm_status salvage_source_open(const struct salvage_request *request, struct salvage_losses *losses,
                                struct salvage_source *source)
 {
     bool has_current;
@@ -196,8 +289,8 @@ lsm_status salvage_source_open(struct env *env, const char *path, struct salvage
     manifest_state_init(&source->state);
     epoch_bin_init(&source->bin);
     poison_init(&source->poison);
-    TRY(dir_open(env, path, false, &source->dir));
-    TRY(find_database(source, &has_current));
+    TRY(dir_open(request->env, request->from, false, &source->dir));
+    TRY(find_database(source, request->whose, &has_current));
     TRY(make_stores(source));
     return source->manifest_number == 0 ? LSM_OK : read_manifest(source, has_current);
 }

@@ -35,8 +35,9 @@ struct salvage_source {
 };
 
 // Looks at the directory and reads what there is of a manifest. LSM_INVALID when there is
-// nothing of a database. On failure, too, the caller releases it.
-lsm_status salvage_source_open(struct env *env, const char *path, struct salvage_losses *losses,
+// nothing of a database, or of several and none is named. On failure, too, the caller releases
+// it.
+lsm_status salvage_source_open(const struct salvage_request *request, struct salvage_losses *losses,
                                struct salvage_source *source);
 void salvage_source_release(struct salvage_source *source);
 

@@ -20,6 +20,7 @@ static const struct pattern patterns[] = {
     [FILENAME_LOCK] = {"LOCK", "", false},
     [FILENAME_OPTIONS] = {"OPTIONS", "", false},
     [FILENAME_OPTIONS_NEW] = {"OPTIONS", ".new", false},
+    [FILENAME_SALVAGING] = {"SALVAGING", "", false},
     [FILENAME_EVENTS] = {"EVENTS", ".log", false},
     [FILENAME_EVENTS_OLD] = {"EVENTS", ".log.1", false},
 };

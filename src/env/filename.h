@@ -19,6 +19,7 @@ enum filename_kind {
     FILENAME_LOCK,        // LOCK
     FILENAME_OPTIONS,     // OPTIONS
     FILENAME_OPTIONS_NEW, // OPTIONS.new
+    FILENAME_SALVAGING,   // SALVAGING
     FILENAME_EVENTS,      // EVENTS.log
     FILENAME_EVENTS_OLD,  // EVENTS.log.1
 };

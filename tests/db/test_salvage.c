@@ -1,108 +1,9 @@
 // test_salvage.c -- what comes out of a damaged database, case by case.
 
-#include "db/salvage.h"
-
 #include "base/file_header.h"
-#include "support/alloc_fault.h"
-#include "support/db_fixture.h"
+#include "db/salvage_fixture.h"
 
-#define NEW_DIR "/rescued"
-
-static struct db_fixture f;
-static struct salvage_report report;
-static unsigned losses;
-static char last_loss[256];
-
-static void fixture_open(void)
-{
-    cr_assert(alloc_fault_install());
-    db_fixture_prepare(&f, 1);
-    f.options.value_threshold = 100;
-    db_fixture_open(&f);
-    losses = 0;
-    last_loss[0] = '\0';
-}
-
-static void fixture_close(void)
-{
-    salvage_report_release(&report);
-    db_fixture_end(&f);
-}
-
-TestSuite(salvage, .init = fixture_open, .fini = fixture_close);
-
-static void note_loss(void *ctx, const struct salvage_loss *loss)
-{
-    (void)ctx;
-    losses++;
-    (void)snprintf(last_loss, sizeof last_loss, "%s: %s", loss->file, loss->what);
-}
-
-static lsm_status try_salvage(bool take_uncertain)
-{
-    const struct salvage_request request = {.env = sim_env(f.sim),
-                                            .from = DB_DIR,
-                                            .to = NEW_DIR,
-                                            .options = &f.options,
-                                            .take_uncertain = take_uncertain,
-                                            .on_loss = note_loss};
-
-    return db_salvage(&request, &report);
-}
-
-// Salvages what has been closed, and goes on with the new database in its place.
-static void salvage(bool take_uncertain)
-{
-    assert_ok(try_salvage(take_uncertain));
-    assert_ok(lsm_open(NEW_DIR, &f.options, &f.db));
-    assert_ok(lsm_verify(f.db, NULL, NULL));
-}
-
-struct found_file {
-    const char *part; // of its name
-    char name[64];    // the last one with it
-    uint64_t size;
-};
-
-static lsm_status find_file(void *ctx, const char *name, uint64_t size, bool is_regular)
-{
-    struct found_file *found = ctx;
-
-    (void)is_regular;
-    if (strstr(name, found->part) != NULL && strcmp(name, found->name) > 0) {
-        (void)snprintf(found->name, sizeof found->name, "%.63s", name);
-        found->size = size;
-    }
-    return LSM_OK;
-}
-
-// The last file whose name contains `part`.
-static struct found_file last_file(const char *part)
-{
-    struct found_file found = {.part = part};
-    struct dir *dir;
-
-    assert_ok(dir_open(sim_env(f.sim), DB_DIR, false, &dir));
-    assert_ok(dir_list(dir, find_file, &found));
-    dir_close(dir);
-    cr_assert(found.name[0] != '\0', "no %s", part);
-    return found;
-}
-
-static void remove_file(const char *name)
-{
-    struct dir *dir;
-
-    assert_ok(dir_open(sim_env(f.sim), DB_DIR, false, &dir));
-    assert_ok(file_unlink(dir, name));
-    assert_ok(dir_sync(dir));
-    dir_close(dir);
-}
-
-static void flip(const char *name, uint64_t offset)
-{
-    assert_ok(sim_flip(f.sim, DB_DIR, name, offset, 0x04));
-}
+TestSuite(salvage, .init = salvage_fixture_open, .fini = salvage_fixture_close);
 
 Test(salvage, a_whole_database_comes_out_as_it_was)
 {
@@ -124,9 +25,7 @@ Test(salvage, a_whole_database_comes_out_as_it_was)
     cr_assert(eq(u64, report.record_count, 2));
     assert_holds(&f, NULL, "a", "2");
     assert_holds(&f, NULL, "b", NULL);
-    assert_ok(lsm_keyspace_open(f.db, "things", false, NULL, &things));
-    assert_holds(&f, things, "c", "3");
-    lsm_keyspace_close(things);
+    assert_keyspace_holds("things", "c", "3");
 }
 
 Test(salvage, expiry_user_byte_and_options_of_keyspaces_are_kept)
@@ -180,10 +79,8 @@ Test(salvage, a_dropped_keyspace_stays_dropped)
     db_fixture_close(&f);
 
     salvage(false);
-    assert_ok(lsm_keyspace_open(f.db, "things", false, NULL, &keyspace));
-    assert_holds(&f, keyspace, "old", NULL);
-    assert_holds(&f, keyspace, "new", "1");
-    lsm_keyspace_close(keyspace);
+    assert_keyspace_holds("things", "old", NULL);
+    assert_keyspace_holds("things", "new", "1");
 }
 
 Test(salvage, current_may_be_missing)
@@ -213,16 +110,13 @@ Test(salvage, without_a_manifest_tables_and_log_are_enough)
     put_text(&f, "b", "2");
     assert_ok(lsm_delete(f.db, NULL, lsm_str("a"), NULL));
     db_fixture_close(&f);
-    remove_file("CURRENT");
-    remove_file(last_file("MANIFEST").name);
+    remove_current_and_manifest();
 
     salvage(false);
     cr_assert(not(report.has_manifest));
     assert_holds(&f, NULL, "a", NULL);
     assert_holds(&f, NULL, "b", "2");
-    assert_ok(lsm_keyspace_open(f.db, "keyspace-2", false, NULL, &keyspace));
-    assert_holds(&f, keyspace, "c", "3");
-    lsm_keyspace_close(keyspace);
+    assert_keyspace_holds("keyspace-2", "c", "3");
 }
 
 static void fill_table(void)
@@ -330,14 +224,11 @@ Test(salvage, peer_leveldb_251)
 
 Test(salvage, a_key_whose_value_is_lost_is_left_out_and_told)
 {
-    char large[301];
     struct found_file segment;
 
-    memset(large, 'x', sizeof large - 1);
-    large[sizeof large - 1] = '\0';
     put_text(&f, "a", "old");
     assert_ok(lsm_flush(f.db));
-    put_text(&f, "a", large);
+    put_text(&f, "a", large_value());
     assert_ok(lsm_flush(f.db));
     segment = last_file(".vlog");
     db_fixture_reopen(&f); // the segment is no longer log
@@ -351,188 +242,67 @@ Test(salvage, a_key_whose_value_is_lost_is_left_out_and_told)
     assert_holds(&f, NULL, "a", NULL);
 }
 
-Test(salvage, the_new_database_must_not_be_there)
+// Makes a database of which a segment is gone that has deleted "a"; an older one holds it still,
+// and "b".
+static void lose_a_deletion(void)
 {
-    put_text(&f, "a", "1");
-    db_fixture_close(&f);
-    assert_ok(try_salvage(false));
-    salvage_report_release(&report);
-    assert_status(try_salvage(false), LSM_INVALID);
-    assert_ok(lsm_open(NEW_DIR, &f.options, &f.db));
-    assert_holds(&f, NULL, "a", "1");
-}
-
-// Not even when nothing in it looks like a database: it may be the damaged one.
-Test(salvage, the_new_directory_must_not_hold_files_of_a_database)
-{
-    const struct salvage_request request = {
-        .env = sim_env(f.sim), .from = DB_DIR, .to = DB_DIR, .options = &f.options};
-    struct found_file segment;
-
-    put_text(&f, "a", "1");
-    segment = last_file(".vlog");
+    put_text(&f, "a", large_value());
+    put_text(&f, "b", large_value());
     db_fixture_reopen(&f);
-    db_fixture_close(&f);
-    remove_file("CURRENT");
-    remove_file(last_file("MANIFEST").name);
-    flip(segment.name, FILE_HEADER_SIZE - 1);
-    assert_status(lsm_open(DB_DIR, &f.options, &f.db), LSM_CORRUPT);
-    assert_status(db_salvage(&request, &report), LSM_INVALID);
-
-    salvage(false);
-    assert_holds(&f, NULL, "a", "1");
-}
-
-Test(salvage, a_directory_without_a_database_is_refused)
-{
-    const struct salvage_request request = {
-        .env = sim_env(f.sim), .from = "/empty", .to = NEW_DIR, .options = &f.options};
-    struct dir *dir;
-
-    assert_ok(dir_open(sim_env(f.sim), "/empty", true, &dir));
-    dir_close(dir);
-    assert_status(db_salvage(&request, &report), LSM_INVALID);
-}
-
-// A copy of the disk for each try, since a new database is left unfinished.
-Test(salvage, no_allocation_that_fails_is_lost_on_it)
-{
-    struct salvage_request request = {.from = DB_DIR, .to = NEW_DIR, .options = &f.options};
-    lsm_status status = LSM_NO_MEMORY;
-
-    fill_table();
-    put_text(&f, "z", "1");
-    db_fixture_close(&f);
-    for (size_t n = 1; status != LSM_OK; n += 1 + n / 16) {
-        struct sim *copy;
-
-        assert_ok(sim_clone(f.sim, &copy));
-        request.env = sim_env(copy);
-        f.options.env = request.env;
-        alloc_fault_at(n, true);
-        status = db_salvage(&request, &report);
-        alloc_fault_at(0, false);
-        cr_assert(status == LSM_OK || status == LSM_NO_MEMORY, "%s", lsm_errmsg());
-        sim_free(copy);
-    }
-    cr_assert(eq(u64, report.record_count, 201));
-    f.options.env = sim_env(f.sim);
-    db_fixture_open(&f);
-}
-
-// What the source cannot read is lost and told; what the new database cannot write fails.
-Test(salvage, no_call_that_fails_goes_unnoticed)
-{
-    struct salvage_request request = {
-        .from = DB_DIR, .to = NEW_DIR, .options = &f.options, .on_loss = note_loss};
-    bool was_hit = true;
-
-    fill_table();
-    put_text(&f, "z", "1");
-    db_fixture_close(&f);
-    for (uint64_t n = 1; was_hit; n++) {
-        const struct sim_fault fault = {.ops = SIM_OP_ANY, .at = n, .status = LSM_IO};
-        struct sim *copy;
-        lsm_status status;
-
-        losses = 0;
-        assert_ok(sim_clone(f.sim, &copy));
-        request.env = sim_env(copy);
-        f.options.env = request.env;
-        sim_set_fault(copy, &fault);
-        status = db_salvage(&request, &report);
-        was_hit = sim_fault_hits(copy) > 0;
-        if (status == LSM_OK) {
-            if (losses == 0)
-                cr_assert(eq(u64, report.record_count, 201), "call %llu", (unsigned long long)n);
-            salvage_report_release(&report);
-        }
-        sim_free(copy);
-    }
-    f.options.env = sim_env(f.sim);
-    db_fixture_open(&f);
+    assert_ok(lsm_delete(f.db, NULL, lsm_str("a"), NULL));
+    assert_ok(lsm_flush(f.db));
+    assert_ok(lsm_compact_range(f.db, NULL, NULL, NULL));
+    db_fixture_reopen(&f); // the segment with the deletion is gone
 }
 
 // A segment is gone whose commits may have deleted what an older one holds.
 Test(salvage, what_may_have_been_deleted_is_kept_apart)
 {
-    char large[301];
-    lsm_keyspace *apart;
-
-    memset(large, 'x', sizeof large - 1);
-    large[sizeof large - 1] = '\0';
-    put_text(&f, "a", large);
-    put_text(&f, "b", large);
-    db_fixture_reopen(&f);
-    assert_ok(lsm_delete(f.db, NULL, lsm_str("a"), NULL));
-    assert_ok(lsm_flush(f.db));
-    assert_ok(lsm_compact_range(f.db, NULL, NULL, NULL));
-    db_fixture_reopen(&f); // the segment with the deletion is gone
+    lose_a_deletion();
     put_text(&f, "c", "3");
     db_fixture_close(&f);
-    remove_file("CURRENT");
-    remove_file(last_file("MANIFEST").name);
+    remove_current_and_manifest();
 
     salvage(true);
     cr_assert(eq(u64, report.uncertain_frame_count, 2));
     assert_holds(&f, NULL, "a", NULL);
-    assert_holds(&f, NULL, "b", large);
+    assert_holds(&f, NULL, "b", large_value());
     assert_holds(&f, NULL, "c", "3");
-    assert_ok(lsm_keyspace_open(f.db, "default.uncertain", false, NULL, &apart));
-    assert_holds(&f, apart, "a", large);
-    assert_holds(&f, apart, "b", NULL);
-    assert_holds(&f, apart, "c", NULL);
-    lsm_keyspace_close(apart);
+    assert_keyspace_holds("default.uncertain", "a", large_value());
+    assert_keyspace_holds("default.uncertain", "b", NULL);
+    assert_keyspace_holds("default.uncertain", "c", NULL);
 }
 
 // The same when no commit follows the one that is gone.
 Test(salvage, what_may_have_been_deleted_last_is_kept_apart)
 {
-    char large[301];
-    lsm_keyspace *apart;
-
-    memset(large, 'x', sizeof large - 1);
-    large[sizeof large - 1] = '\0';
-    put_text(&f, "a", large);
-    put_text(&f, "b", large);
-    db_fixture_reopen(&f);
-    assert_ok(lsm_delete(f.db, NULL, lsm_str("a"), NULL));
-    assert_ok(lsm_flush(f.db));
-    assert_ok(lsm_compact_range(f.db, NULL, NULL, NULL));
-    db_fixture_reopen(&f); // the segment with the deletion is gone
+    lose_a_deletion();
     db_fixture_close(&f);
-    remove_file("CURRENT");
-    remove_file(last_file("MANIFEST").name);
+    remove_current_and_manifest();
 
     salvage(true);
     assert_holds(&f, NULL, "a", NULL);
-    assert_holds(&f, NULL, "b", large);
-    assert_ok(lsm_keyspace_open(f.db, "default.uncertain", false, NULL, &apart));
-    assert_holds(&f, apart, "a", large);
-    lsm_keyspace_close(apart);
+    assert_holds(&f, NULL, "b", large_value());
+    assert_keyspace_holds("default.uncertain", "a", large_value());
 }
 
 // A segment that is there and cannot be read may have undone what lies before it.
 Test(salvage, what_an_unreadable_segment_may_have_deleted_is_kept_apart)
 {
-    lsm_keyspace *apart;
     struct found_file segment;
 
     put_text(&f, "a", "1");
     db_fixture_reopen(&f);
     assert_ok(lsm_delete(f.db, NULL, lsm_str("a"), NULL));
     db_fixture_close(&f);
-    remove_file("CURRENT");
-    remove_file(last_file("MANIFEST").name);
+    remove_current_and_manifest();
     segment = last_file(".vlog");
     flip(segment.name, 0);
     flip(segment.name, FILE_HEADER_SIZE);
 
     salvage(true);
     assert_holds(&f, NULL, "a", NULL);
-    assert_ok(lsm_keyspace_open(f.db, "default.uncertain", false, NULL, &apart));
-    assert_holds(&f, apart, "a", "1");
-    lsm_keyspace_close(apart);
+    assert_keyspace_holds("default.uncertain", "a", "1");
 }
 
 // Commits that no table holds are certain, however often the database was opened since.
@@ -543,8 +313,7 @@ Test(salvage, unflushed_commits_are_certain_without_a_manifest)
     for (unsigned i = 0; i < 3; i++)
         db_fixture_reopen(&f);
     db_fixture_close(&f);
-    remove_file("CURRENT");
-    remove_file(last_file("MANIFEST").name);
+    remove_current_and_manifest();
 
     salvage(false);
     cr_assert(eq(u64, report.uncertain_frame_count, 0));

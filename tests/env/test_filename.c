@@ -28,6 +28,7 @@ Test(filename, names_and_kinds_are_inverse)
     assert_name(FILENAME_LOCK, 0, "LOCK");
     assert_name(FILENAME_OPTIONS, 0, "OPTIONS");
     assert_name(FILENAME_OPTIONS_NEW, 0, "OPTIONS.new");
+    assert_name(FILENAME_SALVAGING, 0, "SALVAGING");
     assert_name(FILENAME_EVENTS, 0, "EVENTS.log");
     assert_name(FILENAME_EVENTS_OLD, 0, "EVENTS.log.1");
 }

@@ -52,6 +52,7 @@ static const char *const kind_names[KINDS] = {
     [FILENAME_LOCK] = "LOCK",
     [FILENAME_OPTIONS] = "OPTIONS",
     [FILENAME_OPTIONS_NEW] = "OPTIONS.new",
+    [FILENAME_SALVAGING] = "SALVAGING",
     [FILENAME_EVENTS] = "EVENTS.log",
     [FILENAME_EVENTS_OLD] = "EVENTS.log.1",
     [DIRECTORY] = "directory",

@@ -26,6 +26,7 @@ const char *sim_kind_name(unsigned kind)
         [FILENAME_LOCK] = "LOCK",
         [FILENAME_OPTIONS] = "OPTIONS",
         [FILENAME_OPTIONS_NEW] = "OPTIONS.new",
+        [FILENAME_SALVAGING] = "SALVAGING",
         [FILENAME_EVENTS] = "events",
         [FILENAME_EVENTS_OLD] = "old-events",
         [SIM_DIRECTORY] = "directory",

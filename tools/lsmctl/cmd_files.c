@@ -486,6 +486,7 @@ static lsm_status inspect_file(struct inspect *inspect, struct dir *dir)
     case FILENAME_EVENTS:
     case FILENAME_EVENTS_OLD:
     case FILENAME_LOCK:
+    case FILENAME_SALVAGING:
         return inspect_text(inspect, dir);
     case FILENAME_UNKNOWN:
         break;

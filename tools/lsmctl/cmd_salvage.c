@@ -10,6 +10,7 @@
 struct salvage_settings {
     bool dry_run;
     bool uncertain;
+    const char *database;
 };
 
 static const struct flag salvage_flags[] = {
@@ -17,6 +18,8 @@ static const struct flag salvage_flags[] = {
      offsetof(struct salvage_settings, dry_run)},
     {"uncertain", 0, NULL, "Also take what may have been deleted, into keyspaces of its own",
      FLAG_BOOL, offsetof(struct salvage_settings, uncertain)},
+    {"database", 0, "UUID", "Of the files of several databases take those of this one", FLAG_TEXT,
+     offsetof(struct salvage_settings, database)},
     {0},
 };
 
@@ -139,9 +142,11 @@ static lsm_status run_salvage(struct tool *tool)
 {
     const struct salvage_settings *settings = tool->settings;
     struct salvage_output output = {.tool = tool};
+    struct uuid whose;
     const struct salvage_request request = {
         .env = env_posix(),
         .from = tool->operands[0],
+        .whose = settings->database == NULL ? NULL : &whose,
         .to = settings->dry_run ? NULL : tool->operands[1],
         .options = tool->options,
         .take_uncertain = settings->uncertain,
@@ -155,6 +160,8 @@ static lsm_status run_salvage(struct tool *tool)
         return usage_error(tool, "%s",
                            settings->dry_run ? "--dry-run takes no new database"
                                              : "the new database is not named");
+    if (settings->database != NULL && !uuid_parse(settings->database, &whose))
+        return usage_error(tool, "'%s' is not a uuid", settings->database);
     TRY(check_unused(request.from));
     output.losses = json_array();
     status = db_salvage(&request, &report);
@@ -188,6 +195,9 @@ const struct command salvage_commands[] = {
          "may be named by their ids, and keys that were deleted long ago may be back. What of the\n"
          "log may have been deleted in a part that is gone, --uncertain salvages into keyspaces\n"
          "called NAME.uncertain.\n\n"
+         "When CURRENT is lost and files of several databases lie in DB, their uuids are told, "
+         "and\n"
+         "--database names the one to take. NEWDB does not open until the salvage has finished.\n\n"
          "Exit code 0 when nothing is lost, 4 when something is and the rest is salvaged.\n\n"
          "Examples:\n"
          "  lsmctl salvage people --dry-run\n"
