@@ -157,16 +157,18 @@ void options_init(struct lsm_options *options)
 
 // --- finding a name ---
 
-// Edits (insert, delete, replace) between two short words; Wagner and Fischer, 1974.
+// Edits (insert, delete, replace) between two words, of which only the beginnings count;
+// Wagner and Fischer, 1974.
 static size_t edit_distance(const char *a, const char *b)
 {
-    enum { WORD_SIZE_MAX = 64 };
+    enum { WORD_SIZE_MAX = 32 };
     size_t row[WORD_SIZE_MAX + 1];
+    const size_t rows = strnlen(a, WORD_SIZE_MAX);
     const size_t columns = strnlen(b, WORD_SIZE_MAX);
 
     for (size_t j = 0; j <= columns; j++)
         row[j] = j;
-    for (size_t i = 1; a[i - 1] != '\0'; i++) {
+    for (size_t i = 1; i <= rows; i++) {
         size_t diagonal = row[0];
 
         row[0] = i;
@@ -181,27 +183,34 @@ static size_t edit_distance(const char *a, const char *b)
     return row[columns];
 }
 
-static lsm_status find_spec(const char *name, const struct option_spec **out)
+static const char *nearest_name(const char *name)
 {
-    const struct option_spec *nearest = &specs[0];
+    const char *nearest = NULL;
     size_t nearest_distance = SIZE_MAX;
 
-    if (name == NULL)
-        return lsm_fail(LSM_INVALID, "the name of the option is NULL");
     for (size_t i = 0; i < SPEC_COUNT; i++) {
         const size_t distance = edit_distance(name, specs[i].name);
 
-        if (distance == 0) {
-            *out = &specs[i];
-            return LSM_OK;
-        }
         if (distance < nearest_distance) {
-            nearest = &specs[i];
+            nearest = specs[i].name;
             nearest_distance = distance;
         }
     }
+    return nearest;
+}
+
+static lsm_status find_spec(const char *name, const struct option_spec **out)
+{
+    if (name == NULL)
+        return lsm_fail(LSM_INVALID, "the name of the option is NULL");
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        if (strcmp(name, specs[i].name) == 0) {
+            *out = &specs[i];
+            return LSM_OK;
+        }
+    }
     return lsm_fail(LSM_INVALID, "there is no option '%s'; the nearest is '%s'", name,
-                    nearest->name);
+                    nearest_name(name));
 }
 
 lsm_status options_is_changeable(const char *name, bool *is_changeable)

@@ -44,6 +44,7 @@ static void set_options(struct lsm_options *options, struct sim *sim)
     options->is_manual = true;
     options->memtable_size = 64 << 10;
     options->cache_size = 1 << 20;
+    options->conflict_history_size = 64 << 10;
     options->table_size = 16 << 10;
     options->block_size = 512;
     options->level_base_size = 64 << 10;
@@ -58,14 +59,14 @@ static void fill(lsm_db *db)
     char value[3000];
 
     memset(value, 'v', sizeof value);
-    for (unsigned i = 0; i < 120; i++) {
-        (void)snprintf(key, sizeof key, "key-%03u", i * 7 % 60);
+    for (unsigned i = 0; i < 48; i++) {
+        (void)snprintf(key, sizeof key, "key-%03u", i * 7 % 24);
         if (i % 9 == 0)
             must(lsm_delete(db, NULL, lsm_str(key), NULL));
         else
             must(lsm_put(db, NULL, lsm_str(key), (lsm_slice){value, i % 5 == 0 ? sizeof value : i},
                          NULL));
-        if (i % 40 == 39)
+        if (i % 16 == 15)
             must(lsm_flush(db));
     }
     must(lsm_compact_range(db, NULL, NULL, NULL));
@@ -225,7 +226,7 @@ static void operate(lsm_db *db, uint8_t op)
     lsm_buf value = LSM_BUF_INIT;
     char key[16];
 
-    (void)snprintf(key, sizeof key, "key-%03u", op % 64u);
+    (void)snprintf(key, sizeof key, "key-%03u", op % 32u);
     switch (op / 64) {
     case 0:
         (void)lsm_get(db, NULL, lsm_str(key), &value);

@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_file f;
 
     fuzz_file_init(&f, "MANIFEST-000001", data, size);
-    fuzz_expect_refusal(manifest_scan(f.dir, "MANIFEST-000001", check_edit, &size));
+    fuzz_expect_refusal(manifest_scan(&f.dir, "MANIFEST-000001", check_edit, &size));
     fuzz_file_release(&f);
     return 0;
 }

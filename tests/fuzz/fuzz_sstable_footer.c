@@ -6,7 +6,10 @@
 
 #include "base/coding.h"
 #include "base/crc32c.h"
+#include "fuzz_file.h"
 #include "sstable/layout.h"
+
+#define FILE_SIZE_MAX 4096
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,25 +42,15 @@ static void check_footer(struct file *file, uint64_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct env *env;
-    struct dir *dir;
-    struct file *file;
-    uint8_t *bytes;
+    uint8_t bytes[FILE_SIZE_MAX];
+    struct fuzz_file f;
 
-    if (size < LAYOUT_FOOTER_SIZE || size > 4096)
+    if (size < LAYOUT_FOOTER_SIZE || size > sizeof bytes)
         return 0;
-    bytes = malloc(size);
-    if (bytes == NULL || env_memory_new(&env) != LSM_OK || dir_open(env, "d", true, &dir) != LSM_OK)
-        abort();
     memcpy(bytes, data, size);
     seal_footer(bytes + size - LAYOUT_FOOTER_SIZE, size - LAYOUT_FOOTER_SIZE);
-    if (file_open(dir, "000001.sst", FILE_CREATE, &file) != LSM_OK ||
-        file_write_one(file, 0, slice_make(bytes, size)) != LSM_OK)
-        abort();
-    check_footer(file, size);
-    file_close_quietly(file);
-    dir_close(dir);
-    env_memory_free(env);
-    free(bytes);
+    fuzz_file_init(&f, "000001.sst", bytes, size);
+    check_footer(&f.file, size);
+    fuzz_file_release(&f);
     return 0;
 }

@@ -125,11 +125,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lsm_status status;
 
     fuzz_file_init(&f, NAME, data, size);
-    fuzz_expect_refusal(table_inspect(f.dir, NAME, ignore_line, NULL));
-    status = read_meta(f.dir, &meta);
+    fuzz_expect_refusal(table_inspect(&f.dir, NAME, ignore_line, NULL));
+    status = read_meta(&f.dir, &meta);
     fuzz_expect_refusal(status);
     if (status == LSM_OK)
-        open_table(f.dir, meta);
+        open_table(&f.dir, meta);
     fuzz_file_release(&f);
     return 0;
 }

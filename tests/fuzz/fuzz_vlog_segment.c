@@ -32,8 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_file f;
 
     fuzz_file_init(&f, "000001.vlog", data, size);
-    fuzz_expect_refusal(segment_scan(f.dir, "000001.vlog", false, check_frame, &size));
-    fuzz_expect_refusal(segment_scan(f.dir, "000001.vlog", true, check_frame, &size));
+    fuzz_expect_refusal(segment_scan(&f.dir, "000001.vlog", false, check_frame, &size));
+    fuzz_expect_refusal(segment_scan(&f.dir, "000001.vlog", true, check_frame, &size));
     fuzz_file_release(&f);
     return 0;
 }
