@@ -1,17 +1,24 @@
-// full_disk.c -- a file system that has no room, or no inode, left.
+// full_disk.c -- a file system that has no room, no inode or no quota left.
 //
 // What fails fails softly: the call gets LSM_NO_SPACE, nothing is lost, reads go on, and once
-// there is room again everything works without reopening. A database whose process died opens
-// on a full disk or says that there is no space; it opens once there is.
+// there is room again everything works without reopening. (Where a file cannot even be made
+// shorter, as beyond a quota of btrfs, writing stops until the database is reopened.) A database
+// whose process died opens on a full disk or says that there is no space; it opens once there is.
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <inttypes.h>
+#include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernel/scene.h"
+#include "kernel/stage.h"
 
 #define INODES "1000" // far more than the database uses
 
@@ -64,7 +71,7 @@ static bool take_all_inodes(struct scene *scene, uint64_t left)
     return true;
 }
 
-static void give_back(struct scene *scene)
+static bool give_back(struct scene *scene)
 {
     char path[PATH_MAX_HERE + 64];
 
@@ -72,21 +79,90 @@ static void give_back(struct scene *scene)
         ballast_path(scene, number, path);
         (void)unlink(path);
     }
+    return true;
 }
+
+// --- quotas ---
+
+// Of the first subvolume of a btrfs: UINT64_MAX takes the limit away.
+static bool set_quota(struct scene *scene, uint64_t size)
+{
+    struct btrfs_ioctl_qgroup_limit_args limit = {
+        .qgroupid = BTRFS_FIRST_FREE_OBJECTID,
+        .lim = {.flags = BTRFS_QGROUP_LIMIT_MAX_RFER, .max_rfer = size},
+    };
+    const int fd = open(scene->mnt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool is_set = fd >= 0 && ioctl(fd, BTRFS_IOC_QGROUP_LIMIT, &limit) == 0;
+
+    if (fd >= 0)
+        (void)close(fd);
+    return is_set || scene_failed(scene, "setting a quota");
+}
+
+static uint64_t size_in_use;
+
+static int add_size(const char *path, const struct stat *what, int type, struct FTW *where)
+{
+    (void)path;
+    (void)type;
+    (void)where;
+    size_in_use += (uint64_t)what->st_blocks * 512;
+    return 0;
+}
+
+// Leaves about `left` bytes of it: what the file system needs for itself counts, too.
+static bool take_all_quota(struct scene *scene, uint64_t left)
+{
+    size_in_use = 0;
+    (void)nftw(scene->path, add_size, 16, FTW_PHYS); // a file may go meanwhile
+    return set_quota(scene, size_in_use + left);
+}
+
+static bool give_back_quota(struct scene *scene)
+{
+    return set_quota(scene, UINT64_MAX);
+}
+
+// What a file system runs out of.
+struct shortage {
+    bool (*take_all)(struct scene *scene, uint64_t left);
+    bool (*give_back)(struct scene *scene);
+    uint64_t left_max;   // of it, when some is left
+    bool is_met_by_cuts; // even making a file shorter takes some
+};
+
+static const struct shortage of_room = {take_all_room, give_back, UINT64_C(2) << 20, false};
+static const struct shortage of_inodes = {take_all_inodes, give_back, 4, false};
+static const struct shortage of_quota = {take_all_quota, give_back_quota, UINT64_C(2) << 20, true};
 
 // --- scenes ---
 
-static bool works_again(struct scene *scene)
+static bool works_again(struct scene *scene, const struct shortage *shortage)
 {
-    give_back(scene);
-    return scene_expect(scene, "lsm_resume", lsm_resume(scene->db), LSM_OK) &&
+    return shortage->give_back(scene) &&
+           scene_expect(scene, "lsm_resume", lsm_resume(scene->db), LSM_OK) &&
            scene_expect(scene, "lsm_flush with room again", lsm_flush(scene->db), LSM_OK) &&
            scene_live(scene, 100, MOOD_FINE) && scene_expect_health(scene, LSM_HEALTHY);
 }
 
-// Runs out of room under load, several times, without reopening.
-static bool run_out(struct scene *scene, bool (*take_all)(struct scene *scene, uint64_t left),
-                    uint64_t left_max)
+// What could not be cut off the log stops all writing; nothing is lost, and reopening helps.
+static bool reopen_poisoned(struct scene *scene, const struct shortage *shortage,
+                            const char *reason)
+{
+    const lsm_status status = lsm_put(scene->db, NULL, lsm_str("late"), lsm_str("never"), NULL);
+
+    if (!shortage->is_met_by_cuts || strstr(reason, "cannot cut") == NULL)
+        return ledger_trouble(scene->ledger, "poisoned by a shortage: %s", reason);
+    scene_tell(scene, "stopped, ");
+    if (!scene_expect(scene, "a write", status, LSM_POISONED))
+        return false;
+    (void)lsm_close(scene->db); // cannot cut the log either
+    scene->db = NULL;
+    return shortage->give_back(scene) && scene_open(scene);
+}
+
+// Runs out of it under load, several times, without reopening if that can be.
+static bool run_out(struct scene *scene, const struct shortage *shortage)
 {
     static const struct cut same = {.is_power = false};
     lsm_health_info health;
@@ -94,15 +170,16 @@ static bool run_out(struct scene *scene, bool (*take_all)(struct scene *scene, u
     if (!scene_open(scene) || !scene_live(scene, 100, MOOD_FINE))
         return false;
     for (int i = 0; i < 3; i++) {
-        const uint64_t left = i == 0 ? 0 : random_below(&scene->random, left_max);
+        const uint64_t left = i == 0 ? 0 : random_below(&scene->random, shortage->left_max);
 
-        if (!take_all(scene, left) || !scene_load(scene, 150, MOOD_ROUGH, NULL))
+        if (!shortage->take_all(scene, left) || !scene_load(scene, 150, MOOD_ROUGH, NULL))
             return false;
-        if (lsm_health(scene->db, &health) != LSM_OK || health.state == LSM_SICK)
-            return ledger_trouble(scene->ledger, "poisoned by a full disk: %s", health.reason);
+        if (lsm_health(scene->db, &health) != LSM_OK ||
+            (health.state == LSM_SICK && !reopen_poisoned(scene, shortage, health.reason)))
+            return ledger_trouble(scene->ledger, "health: %s", lsm_errmsg());
         scene_tell(scene, "%" PRIu64 " attempts went through, %" PRIu64 " found no space; ",
                    scene_ended(scene, LSM_OK), scene_ended(scene, LSM_NO_SPACE));
-        if (!scene_check(scene, &(struct cut){.is_rough = true}) || !works_again(scene))
+        if (!scene_check(scene, &(struct cut){.is_rough = true}) || !works_again(scene, shortage))
             return false;
     }
     // An empty life: everything again, from what is on the disk.
@@ -112,25 +189,24 @@ static bool run_out(struct scene *scene, bool (*take_all)(struct scene *scene, u
 static bool no_room(struct scene *scene)
 {
     return (mount_memory(scene->mnt, "size=96m") || scene_failed(scene, "tmpfs")) &&
-           run_out(scene, take_all_room, UINT64_C(2) << 20);
+           run_out(scene, &of_room);
 }
 
 static bool no_inodes(struct scene *scene)
 {
     return (mount_memory(scene->mnt, "size=128m,nr_inodes=" INODES) ||
             scene_failed(scene, "tmpfs")) &&
-           run_out(scene, take_all_inodes, 4);
+           run_out(scene, &of_inodes);
 }
 
 // The process dies, and its disk is full when the next one comes.
-static bool recover_without(struct scene *scene,
-                            bool (*take_all)(struct scene *scene, uint64_t left))
+static bool recover_without(struct scene *scene, const struct shortage *shortage)
 {
     static const struct cut killed = {.is_power = false};
     lsm_status status;
 
     for (int i = 0; i < 5; i++) {
-        if (!scene_live_and_kill(scene) || !take_all(scene, 0))
+        if (!scene_live_and_kill(scene) || !shortage->take_all(scene, 0))
             return false;
         status = lsm_open(scene->path, NULL, &scene->db);
         if (status == LSM_OK) {
@@ -143,9 +219,9 @@ static bool recover_without(struct scene *scene,
         }
         scene_tell(scene, "%s, ", lsm_status_name(status));
         // Reading needs no room. Then recovery is the whole way again.
-        if (!scene_open_read_only(scene) || !scene_check(scene, &killed) || !scene_close(scene))
+        if (!scene_open_read_only(scene) || !scene_check(scene, &killed) || !scene_close(scene) ||
+            !shortage->give_back(scene))
             return false;
-        give_back(scene);
     }
     return scene_open(scene) && scene_live(scene, 50, MOOD_FINE) && scene_close(scene);
 }
@@ -153,14 +229,41 @@ static bool recover_without(struct scene *scene,
 static bool recover_without_room(struct scene *scene)
 {
     return (mount_memory(scene->mnt, "size=128m") || scene_failed(scene, "tmpfs")) &&
-           recover_without(scene, take_all_room);
+           recover_without(scene, &of_room);
 }
 
 static bool recover_without_inodes(struct scene *scene)
 {
     return (mount_memory(scene->mnt, "size=128m,nr_inodes=" INODES) ||
             scene_failed(scene, "tmpfs")) &&
-           recover_without(scene, take_all_inodes);
+           recover_without(scene, &of_inodes);
+}
+
+// The database gets a subvolume of its own: beyond its quota, nothing works on a volume, not even
+// setting another quota.
+static bool enable_quota(struct scene *scene)
+{
+    struct btrfs_ioctl_quota_ctl_args enable = {.cmd = BTRFS_QUOTA_CTL_ENABLE};
+    struct btrfs_ioctl_vol_args volume = {.name = "db"};
+    const int fd = open(scene->mnt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool is_enabled = fd >= 0 && ioctl(fd, BTRFS_IOC_SUBVOL_CREATE, &volume) == 0 &&
+                            ioctl(fd, BTRFS_IOC_QUOTA_CTL, &enable) == 0 &&
+                            ioctl(fd, BTRFS_IOC_QUOTA_RESCAN_WAIT) == 0;
+
+    if (fd >= 0)
+        (void)close(fd);
+    return is_enabled || scene_failed(scene, "enabling quotas");
+}
+
+static bool run_out_of_quota(struct scene *scene, struct stage *stage)
+{
+    (void)stage;
+    return enable_quota(scene) && run_out(scene, &of_quota);
+}
+
+static bool no_quota(struct scene *scene)
+{
+    return on_stage(scene, &file_systems[BTRFS], DISK_FILE, run_out_of_quota);
 }
 
 int main(int argc, char **argv)
@@ -170,6 +273,7 @@ int main(int argc, char **argv)
         {"no inodes", no_inodes},
         {"recovery without room", recover_without_room},
         {"recovery without inodes", recover_without_inodes},
+        {"no quota left", no_quota},
     };
 
     return scenes_run("full_disk", NEEDS_MOUNTS, scenarios, sizeof scenarios / sizeof scenarios[0],
