@@ -40,7 +40,7 @@ _lsmctl()
         dump) word="--from --from-keyspace" ;;
         stats) word="--prometheus" ;;
         compact) word="--from --to" ;;
-        salvage) word="--dry-run --uncertain" ;;
+        salvage) word="--dry-run --uncertain --database" ;;
         bench) word="--workloads --num --operations --key-size --value-size --threads --sync
             --batch --duration --compression-ratio --read-percent --seek-nexts --seed" ;;
         *) word= ;;

@@ -42,3 +42,17 @@ t_masked salvage db partly --json
 t scan partly
 flip "$table" 140
 t_masked verify db
+
+# Files of two databases, and nothing says which counts.
+"$lsmctl" put other a stranger -q
+cp other/*.vlog db/900000.vlog
+t_masked salvage db told --json
+rm -r told
+mv db/CURRENT away
+t_masked salvage db told
+uuid=$("$lsmctl" inspect away | grep -o '[0-9a-f]\{8\}-[0-9a-f-]*' | head -1)
+t salvage db told --database 1234
+"$lsmctl" salvage db told --database "$uuid" >output 2>&1 # the uuid is another one each time
+t scan told
+touch told/SALVAGING
+t scan told
