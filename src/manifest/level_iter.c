@@ -195,11 +195,9 @@ static const struct iter_ops level_iter_ops = {
 lsm_status level_iter_new(struct table *const *tables, size_t count,
                           const struct table_iter_options *options, struct iter **out)
 {
-    size_t size;
-    struct level_iter *li;
+    struct level_iter *li = mem_alloc(sizeof *li + count * sizeof(struct table *));
 
-    if (__builtin_mul_overflow(count, sizeof *tables, &size) ||
-        __builtin_add_overflow(size, sizeof *li, &size) || (li = mem_alloc(size)) == NULL)
+    if (li == NULL)
         return lsm_fail(LSM_NO_MEMORY, "level cursor: %zu tables", count);
     *li = (struct level_iter){.iter.ops = &level_iter_ops, .options = *options, .count = count};
     for (size_t i = 0; i < count; i++) {

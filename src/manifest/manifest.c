@@ -302,12 +302,11 @@ static bool adds_table(const struct edit *edit, uint64_t id)
 
 static struct table *find_table(const struct level *level, uint64_t id)
 {
-    for (size_t i = 0; i < level->count; i++) {
+    for (size_t i = 0;; i++) {
+        assert(i < level->count); // the version was made by removing this table
         if (level->spans[i].id == id)
             return level->tables[i];
     }
-    assert(false && "the version was made by removing this table");
-    return NULL;
 }
 
 static void mark_obsolete(const struct edit *edit, const struct version *base,

@@ -120,21 +120,6 @@ lsm_status segment_map_change_log(struct segment_map *map, const struct edit *ed
 
 // --- references ---
 
-lsm_status segment_map_subtract(struct segment_map *map, const struct table_meta *meta)
-{
-    for (size_t i = 0; i < meta->reference_count; i++) {
-        const struct segment_reference *ref = &meta->references[i];
-        struct segment_use *use = segment_use_find(map->uses, map->count, ref->segment);
-
-        if (use == NULL || use->referenced_count < ref->count || use->referenced_bytes < ref->bytes)
-            return lsm_fail(LSM_CORRUPT, "edit: table %llu points into segment %u more than known",
-                            (unsigned long long)meta->id, ref->segment);
-        use->referenced_count -= ref->count;
-        use->referenced_bytes -= ref->bytes;
-    }
-    return LSM_OK;
-}
-
 lsm_status segment_map_add(struct segment_map *map, const struct table_meta *meta)
 {
     for (size_t i = 0; i < meta->reference_count; i++) {
@@ -150,6 +135,19 @@ lsm_status segment_map_add(struct segment_map *map, const struct table_meta *met
                             (unsigned long long)meta->id);
     }
     return LSM_OK;
+}
+
+void segment_map_subtract(struct segment_map *map, const struct table_meta *meta)
+{
+    for (size_t i = 0; i < meta->reference_count; i++) {
+        const struct segment_reference *ref = &meta->references[i];
+        struct segment_use *use = segment_use_find(map->uses, map->count, ref->segment);
+
+        assert(use != NULL && use->referenced_count >= ref->count);
+        assert(use->referenced_bytes >= ref->bytes);
+        use->referenced_count -= ref->count;
+        use->referenced_bytes -= ref->bytes;
+    }
 }
 
 // --- what stays ---

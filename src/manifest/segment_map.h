@@ -27,10 +27,11 @@ void segment_map_release(struct segment_map *map);
 lsm_status segment_map_change_log(struct segment_map *map, const struct edit *edit,
                                   struct segment_store *store);
 
-// LSM_CORRUPT when a table points to a segment that is not there, or more is
-// subtracted than was added.
-lsm_status segment_map_subtract(struct segment_map *map, const struct table_meta *meta);
+// LSM_CORRUPT when the table points to a segment that is not there, or more is pointed to than
+// can be.
 lsm_status segment_map_add(struct segment_map *map, const struct table_meta *meta);
+// A table that has been added.
+void segment_map_subtract(struct segment_map *map, const struct table_meta *meta);
 
 // Takes out what neither a table points to nor is log after `edit`. What the database
 // gives up by that goes into `*dropped` (NULL when there is none; `dropped` may be

@@ -428,7 +428,7 @@ static lsm_status change_segments(struct application *a, struct segment_store *s
     TRY(segment_map_init(&a->map, a->base, a->edit));
     TRY(segment_map_change_log(&a->map, a->edit, store));
     for (size_t i = 0; i < a->edit->removed_count; i++)
-        TRY(segment_map_subtract(&a->map, table_meta(a->removed[i].table)));
+        segment_map_subtract(&a->map, table_meta(a->removed[i].table));
     for (size_t i = 0; i < a->edit->added_count; i++)
         TRY(segment_map_add(&a->map, a->added[i].meta));
     return segment_map_settle(&a->map, a->edit, dropped);

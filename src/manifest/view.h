@@ -72,6 +72,9 @@ static inline struct view *views_current(struct views *views)
 struct view *views_acquire(struct views *views);
 void view_unref(struct view *view);
 
+// Whether a memtable waits for its flush.
+bool views_have_immutable(struct views *views);
+
 // Makes `active` the active memtable; the one before becomes immutable.
 lsm_status views_push_memtable(struct views *views, struct logged_memtable *active);
 // Installs `version`, and drops the `flushed` oldest immutable memtables with it.

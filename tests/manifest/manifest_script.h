@@ -4,6 +4,7 @@
 #ifndef LSM_TESTS_MANIFEST_MANIFEST_SCRIPT_H
 #define LSM_TESTS_MANIFEST_MANIFEST_SCRIPT_H
 
+#include "manifest/manifest_file.h"
 #include "manifest/manifest_state.h"
 #include "manifest_fixture.h"
 
@@ -87,6 +88,48 @@ static inline lsm_status life_apply(struct life *life, struct edit *edit)
     manifest_unlock(life->manifest);
     return status;
 }
+
+// --- files of its directory ---
+
+// The manifest that CURRENT names.
+static inline struct filename life_manifest_name(const struct life *life)
+{
+    struct file_header current;
+
+    assert_ok(current_read(life->stores.dir, &current));
+    return filename_of(FILENAME_MANIFEST, current.number);
+}
+
+static inline bool life_has_file(const struct life *life, const char *name)
+{
+    uint64_t size;
+
+    return file_stat(life->stores.dir, name, &size) == LSM_OK;
+}
+
+static inline void life_write_file(const struct life *life, const char *name, const void *bytes,
+                                   size_t size)
+{
+    struct file *file;
+
+    assert_ok(file_open(life->stores.dir, name, FILE_CREATE, &file));
+    assert_ok(file_write_one(file, 0, slice_make(bytes, size)));
+    assert_ok(file_close(file));
+}
+
+// Appends bytes to the manifest.
+static inline void life_write_tail(const struct life *life, const char *bytes)
+{
+    struct file *file;
+    uint64_t size;
+
+    assert_ok(file_open(life->stores.dir, life_manifest_name(life).text, FILE_WRITE, &file));
+    assert_ok(file_size(file, &size));
+    assert_ok(file_write_one(file, size, slice_of(bytes)));
+    assert_ok(file_close(file));
+}
+
+// --- a script ---
 
 #define SCRIPT_EDITS 9
 

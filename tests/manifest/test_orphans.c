@@ -1,0 +1,206 @@
+// test_orphans.c -- which files are removed, and which are somebody else's.
+
+#include "manifest/orphans.h"
+
+#include "manifest_script.h"
+
+static struct sim *sim;
+static struct life life;
+
+static void setup(void)
+{
+    sim = sim_with_dir(1);
+    assert_ok(life_create(&life, sim));
+}
+
+static void teardown(void)
+{
+    life_close(&life);
+    sim_free(sim);
+}
+
+TestSuite(orphans, .init = setup, .fini = teardown);
+
+static void play(size_t count)
+{
+    for (size_t n = 0; n < count; n++)
+        assert_ok(life_apply_script(&life, n));
+}
+
+static const struct manifest_state *state(void)
+{
+    const struct manifest_state *s;
+
+    manifest_lock(life.manifest);
+    s = manifest_state_locked(life.manifest);
+    manifest_unlock(life.manifest);
+    return s;
+}
+
+static bool is_there(const char *name)
+{
+    return life_has_file(&life, name);
+}
+
+// --- what nothing names ---
+
+static void write_file(const char *name, const void *bytes, size_t size)
+{
+    life_write_file(&life, name, bytes, size);
+}
+
+static void write_header(const char *name, enum file_kind kind, uint64_t number, bool is_ours)
+{
+    struct file_header header = {.kind = kind, .db_uuid = fixture_db_uuid, .number = number};
+    uint8_t bytes[FILE_HEADER_SIZE];
+
+    header.db_uuid.bytes[15] = is_ours ? header.db_uuid.bytes[15] : 0xFF;
+    file_header_encode(&header, bytes);
+    write_file(name, bytes, sizeof bytes);
+}
+
+// What a crash and other people may have left beside the files that are in use.
+static void leave_files(void)
+{
+    static const uint8_t zeroes[300];
+
+    write_header("000103.sst", FILE_KIND_TABLE, 103, true); // in use
+    write_header("000104.sst", FILE_KIND_TABLE, 104, true);
+    write_header("000001.vlog", FILE_KIND_LOG, 1, true); // pointed to
+    write_header("000005.vlog", FILE_KIND_LOG, 5, true); // log
+    write_header("000009.vlog", FILE_KIND_LOG, 9, true); // named by the caller
+
+    write_header("000070.sst", FILE_KIND_TABLE, 70, false); // of another database
+    write_file("000053.sst", "not ours at all", 15);
+    write_file("000071.vlog", zeroes, 10); // an id that was never given out
+    write_file("notes.txt", "x", 1);
+    write_file("54.sst", "", 0);                              // not a name of ours
+    write_header("000055.sst", FILE_KIND_TABLE, 99, true);    // a copy
+    write_header("000056.sst", FILE_KIND_MANIFEST, 56, true); // of another kind
+
+    write_header("000050.sst", FILE_KIND_TABLE, 50, true); // orphans
+    write_file("000051.sst", "", 0);
+    write_file("000052.sst", zeroes, sizeof zeroes);
+    write_file("000057.sst", "lsmkv\r\n\x1a torn", 13);
+    write_header("000003.vlog", FILE_KIND_LOG, 3, true);
+    write_header("000004.vlog", FILE_KIND_LOG, 4, true);
+    write_header("MANIFEST-000060", FILE_KIND_MANIFEST, 60, true);
+}
+
+// Opens it as recovery does that found the log to end before segment 3, of which the
+// version read still thinks that it is log.
+static void open_with_log(uint32_t id)
+{
+    struct manifest_state read;
+
+    assert_ok(manifest_read(&life.stores.tables, &life.stores.segments, &read, &life.version));
+    cr_assert(version_find_segment(life.version, 3) != NULL);
+    cr_assert(eq(sz, read.chain_count, 1));
+    read.chain[0] = link_of(id, 0);
+    read.replay = (struct log_position){.segment = id, .offset = 128};
+    assert_ok(manifest_start(&life.stores.tables, &life.stores.segments, &life.stores.poison, NULL,
+                             &read, life.version, &life.manifest));
+    manifest_state_release(&read);
+}
+
+Test(orphans, orphans_are_removed_and_nothing_else)
+{
+    static const char *const gone[] = {"000050.sst",  "000051.sst",      "000052.sst",
+                                       "000057.sst",  "000003.vlog",     "000004.vlog",
+                                       "CURRENT.new", "MANIFEST-000060", "MANIFEST-000001"};
+    static const char *const kept[] = {"000103.sst",  "000104.sst", "000001.vlog", "000005.vlog",
+                                       "000009.vlog", "000070.sst", "000053.sst",  "000071.vlog",
+                                       "notes.txt",   "54.sst",     "000055.sst",  "000056.sst",
+                                       "CURRENT"};
+    uint32_t keep = 9;
+    size_t removed = 0;
+
+    play(4);
+    life_close(&life);
+    stores_open(&life.stores, sim);
+    leave_files();
+    open_with_log(5);
+    write_header("CURRENT.new", FILE_KIND_CURRENT, 61, true); // starting replaces one
+    assert_ok(manifest_remove_orphans(life.manifest, life.version, &keep, 1, &removed));
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        cr_assert(is_there(kept[i]), "%s is gone", kept[i]);
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
+        cr_assert(not(is_there(gone[i])), "%s is there", gone[i]);
+    cr_assert(eq(sz, removed, sizeof gone / sizeof *gone));
+    cr_assert(is_there(filename_of(FILENAME_MANIFEST, state()->manifest_number).text));
+    assert_ok(manifest_remove_orphans(life.manifest, life.version, &keep, 1, &removed));
+    cr_assert(eq(sz, removed, 0));
+}
+
+Test(orphans, a_poisoned_database_removes_no_orphan)
+{
+    size_t removed;
+
+    write_header("000050.sst", FILE_KIND_TABLE, 50, true);
+    (void)poison_set(&life.stores.poison, lsm_fail(LSM_IO, "test"));
+    assert_status(manifest_remove_orphans(life.manifest, life.version, NULL, 0, &removed),
+                  LSM_POISONED);
+    cr_assert(is_there("000050.sst"));
+}
+
+// --- without CURRENT ---
+
+static void lose_current(void)
+{
+    life_close(&life);
+    stores_open(&life.stores, sim);
+    assert_ok(file_unlink(life.stores.dir, "CURRENT"));
+}
+
+Test(orphans, an_empty_directory_holds_no_database)
+{
+    struct sim *empty = sim_with_dir(2);
+    struct dir *dir;
+    uint64_t id_max = 7;
+
+    assert_ok(manifest_exists(life.stores.dir));
+    assert_ok(dir_open(sim_env(empty), DB_DIR, false, &dir));
+    assert_status(manifest_exists(dir), LSM_NOT_FOUND);
+    assert_ok(manifest_remove_unborn(dir, &id_max));
+    cr_assert(eq(u64, id_max, 0));
+    dir_close(dir);
+    sim_free(empty);
+}
+
+Test(orphans, a_database_without_current_is_damaged)
+{
+    play(1);
+    lose_current();
+    assert_status(manifest_exists(life.stores.dir), LSM_CORRUPT);
+    cr_assert(strstr(lsm_errmsg(), "CURRENT") != NULL);
+}
+
+Test(orphans, a_table_without_current_is_damage)
+{
+    lose_current();
+    write_header("000050.sst", FILE_KIND_TABLE, 50, true);
+    assert_status(manifest_exists(life.stores.dir), LSM_CORRUPT);
+}
+
+// A creation that crashed has left a manifest and a segment, whole or torn.
+Test(orphans, what_an_unfinished_creation_has_left_is_no_database)
+{
+    struct filename name = life_manifest_name(&life);
+    uint64_t id_max;
+
+    lose_current();
+    write_header("000001.vlog", FILE_KIND_LOG, 1, true);
+    write_file("000002.vlog", "lsmkv", 5);
+    write_file("MANIFEST-000009", "", 0);
+    write_file("CURRENT.new", "", 0);
+    write_file("000003.vlog", "somebody else's", 15);
+    assert_status(manifest_exists(life.stores.dir), LSM_NOT_FOUND);
+    assert_ok(manifest_remove_unborn(life.stores.dir, &id_max));
+    cr_assert(eq(u64, id_max, 3));
+    cr_assert(not(is_there(name.text)));
+    cr_assert(not(is_there("000001.vlog")));
+    cr_assert(not(is_there("000002.vlog")));
+    cr_assert(not(is_there("MANIFEST-000009")));
+    cr_assert(not(is_there("CURRENT.new")));
+    cr_assert(is_there("000003.vlog"));
+}
