@@ -4,7 +4,8 @@ add_library(lsm_flags INTERFACE)
 target_compile_options(lsm_flags INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes
   -Wmissing-prototypes -Wundef -Wvla -Wformat=2 -fno-omit-frame-pointer)
-target_compile_definitions(lsm_flags INTERFACE _GNU_SOURCE)
+# Offsets and times of 64 bits where a long has 32.
+target_compile_definitions(lsm_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64 _TIME_BITS=64)
 
 if(LSM_WERROR)
   target_compile_options(lsm_flags INTERFACE -Werror)

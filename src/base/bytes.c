@@ -2,6 +2,8 @@
 
 #include "base/bytes.h"
 
+#include <inttypes.h>
+
 #include "base/alloc.h"
 #include "base/coding.h"
 
@@ -21,9 +23,9 @@ lsm_status slice_prefix_successor(lsm_slice prefix, lsm_buf *successor)
     return LSM_OK;
 }
 
-lsm_status buf_reserve(lsm_buf *buf, size_t capacity)
+lsm_status buf_reserve(lsm_buf *buf, uint64_t capacity)
 {
-    size_t grown = buf->capacity + buf->capacity / 2;
+    uint64_t grown = buf->capacity + buf->capacity / 2;
     void *data;
 
     if (LIKELY(capacity <= buf->capacity))
@@ -32,11 +34,11 @@ lsm_status buf_reserve(lsm_buf *buf, size_t capacity)
         grown = capacity;
     if (grown < BUF_CAPACITY_MIN)
         grown = BUF_CAPACITY_MIN;
-    data = mem_resize(buf->data, grown);
+    data = grown == (size_t)grown ? mem_resize(buf->data, (size_t)grown) : NULL;
     if (data == NULL)
-        return lsm_fail(LSM_NO_MEMORY, "buffer: %zu bytes", grown);
+        return lsm_fail(LSM_NO_MEMORY, "buffer: %" PRIu64 " bytes", grown);
     buf->data = data;
-    buf->capacity = grown;
+    buf->capacity = (size_t)grown;
     return LSM_OK;
 }
 

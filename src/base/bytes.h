@@ -102,8 +102,9 @@ lsm_status slice_prefix_successor(lsm_slice prefix, lsm_buf *successor);
 
 // Buffers grow by at least half, so appending is linear in total. Each function
 // returns LSM_NO_MEMORY with the buffer unchanged when memory is short. The
-// bytes given must not lie in the buffer itself.
-lsm_status buf_reserve(lsm_buf *buf, size_t capacity);
+// bytes given must not lie in the buffer itself. A capacity may be one that a file tells,
+// and more than this machine can address.
+lsm_status buf_reserve(lsm_buf *buf, uint64_t capacity);
 lsm_status buf_append(lsm_buf *buf, const void *data, size_t size);
 lsm_status buf_append_u8(lsm_buf *buf, uint8_t value);
 lsm_status buf_append_u32(lsm_buf *buf, uint32_t value);

@@ -14,4 +14,20 @@ uint64_t hash64(const void *data, size_t size, uint64_t seed);
 // of the table format (filters), and so never changes.
 uint64_t key_hash(uint32_t keyspace, lsm_slice key);
 
+// The upper half of the 128-bit product: spreads hashes evenly over `count` places, without
+// a division. Part of the table format, too.
+static inline uint64_t hash_place(uint64_t hash, uint64_t count)
+{
+#ifdef __SIZEOF_INT128__
+    return (uint64_t)((unsigned __int128)hash * count >> 64);
+#else
+    // By halves, as on paper.
+    const uint64_t low = (hash & UINT32_MAX) * (count & UINT32_MAX);
+    const uint64_t left = (hash >> 32) * (count & UINT32_MAX) + (low >> 32);
+    const uint64_t right = (hash & UINT32_MAX) * (count >> 32) + (left & UINT32_MAX);
+
+    return (hash >> 32) * (count >> 32) + (left >> 32) + (right >> 32);
+#endif
+}
+
 #endif

@@ -14,6 +14,19 @@
 #define GIB (UINT64_C(1) << 30)
 #define TIB (UINT64_C(1) << 40)
 
+// What is kept in memory has less room where addresses have 32 bits.
+#if UINTPTR_MAX > UINT32_MAX
+#define MEMTABLE_MAX   (4 * GIB)
+#define MEMTABLE_RANGE "64KiB to 4GiB"
+#define CACHE_MAX      (1 * TIB)
+#define CACHE_RANGE    "1MiB to 1TiB"
+#else
+#define MEMTABLE_MAX   (512 * MIB)
+#define MEMTABLE_RANGE "64KiB to 512MiB"
+#define CACHE_MAX      (2 * GIB)
+#define CACHE_RANGE    "1MiB to 2GiB"
+#endif
+
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_S  UINT64_C(1000000000)
 
@@ -66,9 +79,9 @@ static const struct option_spec specs[] = {
      .default_text = "1s",
      .range = "1ms to 1h",
      .help = "longest time that commits of sync mode written stay unsynced"},
-    OPTION(memtable_size, OPTION_SIZE, 64 * MIB, "64MiB", 64 * KIB, 4 * GIB, "64KiB to 4GiB", true,
-           "bytes gathered in memory before they are written to a table"),
-    OPTION(cache_size, OPTION_SIZE, 256 * MIB, "256MiB", 1 * MIB, 1 * TIB, "1MiB to 1TiB", true,
+    OPTION(memtable_size, OPTION_SIZE, 64 * MIB, "64MiB", 64 * KIB, MEMTABLE_MAX, MEMTABLE_RANGE,
+           true, "bytes gathered in memory before they are written to a table"),
+    OPTION(cache_size, OPTION_SIZE, 256 * MIB, "256MiB", 1 * MIB, CACHE_MAX, CACHE_RANGE, true,
            "bytes of blocks, indexes and filters kept in memory"),
     OPTION(open_files_max, OPTION_COUNT, 0, "0", 0, 1000000, "0 (half of the limit) to 1000000",
            false, "descriptors kept open for tables and segments"),

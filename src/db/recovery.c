@@ -146,7 +146,7 @@ static lsm_status insert_entries(struct logged_memtable *lm, const struct frame_
     lsm_status status;
 
     TRY(memtable_reserve(lm->mem, header->entry_count,
-                         entries.size + header->entry_count * (size_t)POINTER_SIZE_MAX,
+                         entries.size + header->entry_count * (uint64_t)POINTER_SIZE_MAX,
                          keyspace_count));
     frame_reader_over(&reader, header, position, entries);
     while ((status = frame_reader_next(&reader, &entry)) == LSM_OK)

@@ -99,7 +99,7 @@ static lsm_status sort_frame(void *ctx, const struct frame_header *header,
     if (memtable_used(s->mem) + entries.size > RUN_BYTES_MAX)
         TRY(write_run(s));
     TRY(memtable_reserve(s->mem, header->entry_count,
-                         entries.size + header->entry_count * (size_t)POINTER_SIZE_MAX,
+                         entries.size + header->entry_count * (uint64_t)POINTER_SIZE_MAX,
                          header->entry_count));
     frame_reader_over(&reader, header, position, entries);
     while ((status = frame_reader_next(&reader, &entry)) == LSM_OK)

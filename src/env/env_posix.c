@@ -431,7 +431,7 @@ static lsm_status write_zeroes(struct file *file, uint64_t offset, uint64_t end)
         offset = size;
     while (offset < end) {
         uint64_t left = end - offset;
-        lsm_slice part = slice_make(zeroes, left < sizeof zeroes ? left : sizeof zeroes);
+        lsm_slice part = slice_make(zeroes, left < sizeof zeroes ? (size_t)left : sizeof zeroes);
 
         TRY(posix_file_write(file, offset, &part, 1));
         offset += part.size;

@@ -22,6 +22,7 @@
 #include "memtable/memtable.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 
 #include "base/alloc.h"
@@ -221,11 +222,12 @@ static void chunks_adapt(struct memtable *mem)
         arena->chunk_size *= 2;
 }
 
-lsm_status memtable_reserve(struct memtable *mem, size_t count, size_t bytes, size_t keyspaces)
+lsm_status memtable_reserve(struct memtable *mem, uint64_t count, uint64_t bytes,
+                            uint64_t keyspaces)
 {
     // A tower takes a third of a link on average beyond its first. Half a link is
     // granted, and some for small batches; when it is used up, towers stay low.
-    const size_t spare_links = count / 2 + mem->height_max;
+    const uint64_t spare_links = count / 2 + mem->height_max;
     const size_t per_keyspace = skiplist_size(mem->height_max) +
                                 skiplist_node_size(sizeof(struct directory_key) + sizeof(void *)) +
                                 HEIGHT_MAX * sizeof(skiplist_link);
@@ -239,9 +241,10 @@ lsm_status memtable_reserve(struct memtable *mem, size_t count, size_t bytes, si
         __builtin_add_overflow(node_bytes, bytes, &size) ||
         __builtin_add_overflow(size, list_bytes, &size) ||
         __builtin_add_overflow(size, spare_links * sizeof(skiplist_link), &size) ||
-        !arena_reserve(&mem->arena, size, count + 2 * keyspaces))
-        return lsm_fail(LSM_NO_MEMORY, "memtable: room for %zu entries, %zu bytes", count, bytes);
-    mem->spare_links = spare_links;
+        !arena_reserve(&mem->arena, size, (size_t)(count + 2 * keyspaces)))
+        return lsm_fail(LSM_NO_MEMORY, "memtable: room for %" PRIu64 " entries, %" PRIu64 " bytes",
+                        count, bytes);
+    mem->spare_links = (size_t)spare_links;
     return LSM_OK;
 }
 

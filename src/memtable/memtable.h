@@ -24,7 +24,8 @@ void memtable_unref(struct memtable *mem);
 // in all, cannot fail; `keyspaces` of which this memtable may not have seen yet.
 // LSM_NO_MEMORY with nothing changed. What an earlier call promised and was not used
 // yet is not added to. Inserting thread only.
-lsm_status memtable_reserve(struct memtable *mem, size_t count, size_t bytes, size_t keyspaces);
+lsm_status memtable_reserve(struct memtable *mem, uint64_t count, uint64_t bytes,
+                            uint64_t keyspaces);
 
 // Copies `entry` in. Room for it has been reserved; no entry of the same keyspace,
 // key and timestamp is there; its timestamp is above those of all entries of its

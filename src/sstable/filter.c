@@ -1,5 +1,6 @@
 #include "sstable/filter.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 #include "base/alloc.h"
@@ -64,9 +65,10 @@ lsm_status filter_builder_encode(const struct filter_builder *b, double bits_per
         filter.line_count = (uint64_t)ceil((double)b->count * bits_per_key / LINE_BITS);
     if (probes > 0 && filter.line_count == 0)
         filter.line_count = 1;
-    lines_size = filter.line_count * FILTER_LINE_SIZE;
-    if (lines_size > UINT32_MAX / 2)
-        return lsm_fail(LSM_INVALID, "filter: %zu bytes are too many for one block", lines_size);
+    if (filter.line_count > UINT32_MAX / 2 / FILTER_LINE_SIZE)
+        return lsm_fail(LSM_INVALID, "filter: %" PRIu64 " lines are too many for one block",
+                        filter.line_count);
+    lines_size = (size_t)filter.line_count * FILTER_LINE_SIZE;
     buf_clear(out);
     TRY(buf_reserve(out, lines_size + FILTER_TAIL_SIZE));
     memset(out->data, 0, lines_size);

@@ -16,6 +16,7 @@
 #define LSM_SSTABLE_FILTER_H
 
 #include "base/bytes.h"
+#include "base/hash.h"
 
 #define FILTER_LINE_SIZE  64
 #define FILTER_TAIL_SIZE  16
@@ -50,9 +51,7 @@ lsm_status filter_open(lsm_slice bytes, struct filter *out);
 
 static inline const uint8_t *filter_line(const struct filter *filter, uint64_t hash)
 {
-    uint64_t line = (uint64_t)(((unsigned __int128)hash * filter->line_count) >> 64);
-
-    return filter->lines + line * FILTER_LINE_SIZE;
+    return filter->lines + hash_place(hash, filter->line_count) * FILTER_LINE_SIZE;
 }
 
 // False only if no key with that hash was added.

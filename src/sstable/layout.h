@@ -97,7 +97,7 @@ struct layout_read {
     const struct uuid *uuid;
     struct decompressor_pool *decompressors;
     struct block_place place;
-    size_t raw_max; // bytes before compression, at most
+    uint64_t raw_max; // bytes before compression, at most
 };
 
 // Reads the block at `place`, checks it against its trailer and decompresses it;

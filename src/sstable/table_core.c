@@ -25,7 +25,7 @@ lsm_status table_source_get(struct table *table, struct table_source *out)
 }
 
 lsm_status source_read_block(const struct table_source *source, const struct block_place *place,
-                             size_t raw_max, struct block **out)
+                             uint64_t raw_max, struct block **out)
 {
     struct layout_read read = {.file = source->file,
                                .uuid = &source->uuid,

@@ -56,7 +56,7 @@ lsm_status table_source_get(struct table *table, struct table_source *out);
 // The parts of a file, each read and checked on its own. The caller releases what
 // it is given.
 lsm_status source_read_block(const struct table_source *source, const struct block_place *place,
-                             size_t raw_max, struct block **out);
+                             uint64_t raw_max, struct block **out);
 lsm_status source_read_data(const struct table_source *source, const struct block_place *place,
                             struct block **out);
 lsm_status source_read_properties(const struct table_source *source, const struct footer *footer,

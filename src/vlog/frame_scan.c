@@ -76,8 +76,8 @@ static lsm_status fill_window(struct frame_scan *scan, uint64_t offset, uint64_t
         wanted = left;
     buf_clear(&scan->window); // whatever fails, the window holds nothing wrong
     TRY(buf_reserve(&scan->window, wanted));
-    TRY(file_read_exact(scan->file, offset, scan->window.data, wanted));
-    scan->window.size = wanted;
+    TRY(file_read_exact(scan->file, offset, scan->window.data, (size_t)wanted));
+    scan->window.size = (size_t)wanted;
     scan->window_at = offset;
     return LSM_OK;
 }
@@ -187,7 +187,7 @@ lsm_status frame_scan_at(struct frame_scan *scan, uint64_t offset, bool verify_v
         !has_room(scan, offset, frame_size(found.body_size)))
         return LSM_NOT_FOUND;
     TRY(peek(scan, offset, FRAME_HEADER_SIZE + found.entries_size, &bytes));
-    body = slice_make(bytes + FRAME_HEADER_SIZE, found.entries_size);
+    body = slice_make(bytes + FRAME_HEADER_SIZE, (size_t)found.entries_size);
     if (frame_body_crc(body) != found.body_crc && !PLANTED(SKIP_FRAME_CRC))
         return LSM_NOT_FOUND;
     TRY(verify_padding(scan, offset, &found));

@@ -170,3 +170,16 @@ Test(bytes, short_of_memory_a_buffer_stays_as_it_is)
     lsm_buf_free(&buf);
     cr_assert(eq(sz, alloc_fault_live(), 0));
 }
+
+// On a machine with addresses of 32 bits, the hundred bytes that are left of the number when it
+// is cut would look like enough.
+Test(bytes, room_beyond_what_can_be_addressed_is_refused)
+{
+    lsm_buf buf = {0};
+    const uint64_t size = (UINT64_C(1) << 32) + 100;
+    const lsm_status status = buf_reserve(&buf, size);
+
+    cr_assert(status == LSM_OK ? buf.capacity >= size
+                               : status == LSM_NO_MEMORY && buf.data == NULL && buf.capacity == 0);
+    lsm_buf_free(&buf);
+}

@@ -59,3 +59,24 @@ Test(hash, numbered_keys_spread_evenly)
         cr_assert(lt(dbl, fabs(low[i] - (double)KEYS / BUCKETS), limit));
     }
 }
+
+Test(hash, a_place_is_the_upper_half_of_the_product)
+{
+    static const struct {
+        uint64_t hash;
+        uint64_t count;
+        uint64_t place;
+    } known[] = {
+        {0x123456789abcdef0, 0x0fedcba987654321, 0x0121fa00ad77d742},
+        {0xffffffffffffffff, 0xffffffffffffffff, 0xfffffffffffffffe},
+        {0xffffffff00000001, 0x00000001ffffffff, 0x00000001fffffffd},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        cr_assert(eq(u64, hash_place(known[i].hash, known[i].count), known[i].place));
+        cr_assert(eq(u64, hash_place(known[i].count, known[i].hash), known[i].place));
+        cr_assert(eq(u64, hash_place(UINT64_MAX, known[i].count), known[i].count - 1));
+        cr_assert(eq(u64, hash_place(UINT64_C(1) << 63, known[i].count), known[i].count / 2));
+        cr_assert(eq(u64, hash_place(0, known[i].count), 0));
+    }
+}

@@ -70,7 +70,7 @@ static uint64_t random_next(struct worker *w)
 
 static uint64_t random_index(struct worker *w)
 {
-    return (uint64_t)((unsigned __int128)random_next(w) * w->bench->config.num >> 64);
+    return hash_place(random_next(w), w->bench->config.num);
 }
 
 static lsm_slice make_key(struct worker *w, uint64_t index)
