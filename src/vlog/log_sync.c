@@ -139,7 +139,7 @@ bool log_needs_upkeep(const struct log *log)
 
 lsm_status log_upkeep(struct log *log)
 {
-    struct segment *segment;
+    struct segment *segment = NULL;
 
     TRY(poison_check(log->store->poison));
     TRY(seal_left(log));
