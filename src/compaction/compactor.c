@@ -135,13 +135,6 @@ static void run_flush(struct job *job)
         end_flush(c, status);
 }
 
-static bool has_immutable_memtable(struct compactor *c)
-{
-    EPOCH_SECTION();
-
-    return views_current(c->engine->views)->memtable_count > 1;
-}
-
 // --- the jobs that merge ---
 
 // A merge could not even be begun.
@@ -263,7 +256,7 @@ lsm_status compactor_wait_flushed(struct compactor *c)
     for (;;) {
         uint64_t seen = compactor_change_count(c);
 
-        if (!has_immutable_memtable(c))
+        if (!views_have_immutable(c->engine->views))
             return LSM_OK;
         TRY(compactor_check_running(c));
         TRY(failure_since(c, &c->flushing, failures));
@@ -303,7 +296,7 @@ lsm_status compactor_wait_idle(struct compactor *c)
         // Before being content: what has failed is not wanted again until quarantine ends.
         TRY(failure_since(c, &c->flushing, flush_failures));
         TRY(failure_since(c, &c->merging, merge_failures));
-        if (status == LSM_NOT_FOUND && !has_immutable_memtable(c))
+        if (status == LSM_NOT_FOUND && !views_have_immutable(c->engine->views))
             return LSM_OK;
         TRY(compactor_check_running(c));
         scheduler_submit(c->scheduler, &c->flush_job);

@@ -73,7 +73,12 @@ struct view *views_acquire(struct views *views);
 void view_unref(struct view *view);
 
 // Whether a memtable waits for its flush.
-bool views_have_immutable(struct views *views);
+static inline bool views_have_immutable(struct views *views)
+{
+    EPOCH_SECTION();
+
+    return views_current(views)->memtable_count > 1;
+}
 
 // Makes `active` the active memtable; the one before becomes immutable.
 lsm_status views_push_memtable(struct views *views, struct logged_memtable *active);

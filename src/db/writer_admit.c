@@ -1,0 +1,110 @@
+// writer_admit.c -- paying the back-pressure, and waiting for room, before queueing.
+
+#include "db/db.h"
+#include "db/upkeep.h"
+
+// A delay shorter than this is not worth a sleep: it is carried over to the next.
+#define DELAY_NS_MIN UINT64_C(200000)
+// The pressure of a stop is looked at again at least this often.
+#define DELAY_NS_MAX UINT64_C(10000000)
+
+// Bytes in memtables and on their way there.
+static uint64_t bytes_in_memory(struct writer *writer)
+{
+    uint64_t bytes = atomic_load_explicit(&writer->queued_bytes, memory_order_relaxed);
+    EPOCH_SECTION();
+    const struct view *view = views_current(&writer->db->views);
+
+    for (size_t i = 0; i < view->memtable_count; i++)
+        bytes += memtable_used(view->memtables[i]->mem);
+    return bytes;
+}
+
+// Whether the memtables have reached their hard limit and a flush can change that.
+static bool memory_is_full(struct writer *writer, uint64_t bytes)
+{
+    struct lsm_db *db = writer->db;
+    const uint64_t limit =
+        2 * atomic_load_explicit(&db->engine_options.memtable_size, memory_order_relaxed);
+
+    return views_have_immutable(&db->views) && bytes_in_memory(writer) + bytes > limit;
+}
+
+static lsm_status refuse_to_wait(enum stall_cause cause)
+{
+    return lsm_fail(LSM_BUSY, "the write would have to wait: %s", stall_cause_name(cause));
+}
+
+// Waits until `deadline_ns` or the next change of the view, whichever is first.
+static void wait_for_change(struct lsm_db *db, uint64_t deadline_ns)
+{
+    mutex_lock(&db->views.mu);
+    scheduler_wait_until(db->scheduler, &db->views.mu, &db->views.changed, deadline_ns);
+    mutex_unlock(&db->views.mu);
+}
+
+// Why waiting for `cause` to pass is in vain. Memtables and log wait for flushes: that merges
+// fail is no reason to refuse a write.
+static lsm_status health_of(struct lsm_db *db, enum stall_cause cause)
+{
+    TRY(poison_check(&db->poison));
+    if (cause == STALL_MEMTABLE || cause == STALL_LOG)
+        return compactor_flush_health(db->compactor);
+    return compactor_health(db->compactor);
+}
+
+// Waits for progress of a flush or a merge. Only the active memtable may hold up the log:
+// then it is handed to the flush.
+static lsm_status wait_for_progress(struct lsm_db *db, enum stall_cause cause)
+{
+    const lsm_status status = health_of(db, cause);
+
+    if (status != LSM_OK)
+        return lsm_fail_in(status, "writes wait for background work, which fails");
+    if (cause == STALL_LOG && !views_have_immutable(&db->views))
+        TRY(upkeep_switch_memtable(db));
+    if (scheduler_is_manual(db->scheduler))
+        return scheduler_run_one(db->scheduler) ? LSM_OK : refuse_to_wait(cause);
+    // A deadline bounds the wait: progress may have come before the mutex was taken.
+    wait_for_change(db, clock_mono_ns(db->env) + DELAY_NS_MAX);
+    return LSM_OK;
+}
+
+// Lets `delay_ns` pass, however often the view changes meanwhile. Under the manual scheduler
+// time is the test's.
+static void pay_delay(struct lsm_db *db, uint64_t delay_ns)
+{
+    const uint64_t deadline_ns = clock_mono_ns(db->env) + delay_ns;
+
+    if (scheduler_is_manual(db->scheduler))
+        return;
+    while (clock_mono_ns(db->env) < deadline_ns)
+        wait_for_change(db, deadline_ns);
+}
+
+lsm_status writer_admit(struct writer *writer, const struct write_request *request, bool no_wait)
+{
+    static _Thread_local uint64_t owed_ns; // too short to sleep so far
+    struct lsm_db *db = writer->db;
+    const uint64_t log_bytes = request->frame.size;
+    const uint64_t memory_bytes = request->frame.key_bytes;
+    enum stall_cause cause = STALL_NONE;
+    bool is_stopped = false;
+    uint64_t delay_ns = throttle_delay_ns(db->throttle, log_bytes, &cause, &is_stopped);
+
+    if (LIKELY(delay_ns == 0 && !is_stopped && !memory_is_full(writer, memory_bytes)))
+        return LSM_OK;
+    if (no_wait && (is_stopped || delay_ns >= DELAY_NS_MIN || memory_is_full(writer, memory_bytes)))
+        return refuse_to_wait(cause == STALL_NONE ? STALL_MEMTABLE : cause);
+
+    while (is_stopped || memory_is_full(writer, memory_bytes)) {
+        TRY(wait_for_progress(db, is_stopped ? cause : STALL_MEMTABLE));
+        delay_ns = throttle_delay_ns(db->throttle, log_bytes, &cause, &is_stopped);
+    }
+    owed_ns += delay_ns;
+    if (owed_ns >= DELAY_NS_MIN) {
+        pay_delay(db, owed_ns);
+        owed_ns = 0;
+    }
+    return LSM_OK;
+}
