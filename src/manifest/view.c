@@ -173,13 +173,6 @@ struct view *views_acquire(struct views *views)
     return view;
 }
 
-bool views_have_immutable(struct views *views)
-{
-    EPOCH_SECTION();
-
-    return views_current(views)->memtable_count > 1;
-}
-
 // --- changing the view ---
 
 // Room for the next view, in the list of its views while it is not used.
