@@ -41,9 +41,9 @@ coverage: ## lines and branches that the tests reach
 	@scripts/deps.sh coverage
 	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/coverage.sh
 
-fuzz: ## every fuzz target for FOR=60 seconds
+fuzz: ## every fuzz target for FOR=60 seconds; RECORD=yes counts the executions
 	@scripts/deps.sh check
-	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/fuzz.sh $(or $(FOR),60)
+	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/fuzz.sh $(if $(RECORD),--record) $(or $(FOR),60)
 
 bench: release ## the workloads of docs/benchmarks.md
 	@BUILD=$(BUILD) scripts/bench.sh
