@@ -2,7 +2,10 @@
 
 #include "manifest/orphans.h"
 
+#include "base/coding.h"
+#include "base/crc32c.h"
 #include "manifest_script.h"
+#include "support/alloc_fault.h"
 
 static struct sim *sim;
 static struct life life;
@@ -143,6 +146,86 @@ Test(orphans, a_poisoned_database_removes_no_orphan)
     cr_assert(is_there("000050.sst"));
 }
 
+// What may be ours only by its name stays: the format may be a later one's.
+Test(orphans, a_file_of_a_newer_format_stays)
+{
+    struct file_header header = {.kind = FILE_KIND_TABLE, .db_uuid = fixture_db_uuid, .number = 50};
+    uint8_t bytes[FILE_HEADER_SIZE];
+    size_t removed;
+
+    file_header_encode(&header, bytes);
+    put_u16(bytes + 8, FILE_FORMAT_VERSION + 1);
+    put_u32(bytes + 124, crc32c(0, bytes, 124));
+    write_file("000050.sst", bytes, sizeof bytes);
+    assert_ok(manifest_remove_orphans(life.manifest, life.version, NULL, 0, &removed));
+    cr_assert(eq(sz, removed, 0));
+    cr_assert(is_there("000050.sst"));
+}
+
+Test(orphans, a_torn_current_new_is_removed)
+{
+    size_t removed;
+
+    write_file("CURRENT.new", "lsmkv", 5);
+    assert_ok(manifest_remove_orphans(life.manifest, life.version, NULL, 0, &removed));
+    cr_assert(eq(sz, removed, 1));
+    cr_assert(not(is_there("CURRENT.new")));
+}
+
+Test(orphans, a_file_that_cannot_be_read_or_removed_is_left_alone)
+{
+    static const unsigned ops[] = {SIM_OP_OPEN, SIM_OP_READ, SIM_OP_UNLINK};
+    size_t removed;
+
+    write_header("000050.sst", FILE_KIND_TABLE, 50, true);
+    for (size_t i = 0; i < 3; i++) {
+        struct sim_fault fault = {.ops = ops[i], .name_part = "000050", .at = 1, .status = LSM_IO};
+
+        sim_set_fault(sim, &fault);
+        assert_ok(manifest_remove_orphans(life.manifest, life.version, NULL, 0, &removed));
+        cr_assert(eq(u64, sim_fault_hits(sim), 1));
+        cr_assert(eq(sz, removed, 0));
+        cr_assert(is_there("000050.sst"));
+    }
+    sim_set_fault(sim, NULL);
+    assert_ok(manifest_remove_orphans(life.manifest, life.version, NULL, 0, &removed));
+    cr_assert(eq(sz, removed, 1));
+}
+
+Test(orphans, nothing_is_removed_where_the_directory_cannot_be_listed)
+{
+    struct sim_fault fault = {.ops = SIM_OP_LIST, .at = 1, .status = LSM_IO};
+    size_t removed;
+
+    write_header("000050.sst", FILE_KIND_TABLE, 50, true);
+    sim_set_fault(sim, &fault);
+    assert_status(manifest_remove_orphans(life.manifest, life.version, NULL, 0, &removed), LSM_IO);
+    cr_assert(is_there("000050.sst"));
+}
+
+// A segment with references whose final length nobody has stated, and that no chain names.
+Test(orphans, what_is_pointed_to_stays_whatever_else_is_said_of_it)
+{
+    struct manifest_state nothing;
+    struct kept_files kept = {.state = &nothing, .next_file_id = 100};
+    size_t removed;
+
+    assert_ok(life_apply_script(&life, 0));
+    write_header("000001.vlog", FILE_KIND_LOG, 1, true); // pointed to
+    write_header("000002.vlog", FILE_KIND_LOG, 2, true);
+    write_file("000003.vlog", "", 0); // of no chain that could have given out its number
+    manifest_state_init(&nothing);
+    nothing.db_uuid = fixture_db_uuid;
+    nothing.manifest_number = state()->manifest_number;
+    kept.version = life.version;
+    assert_ok(orphans_remove(life.stores.dir, &kept, NULL, &removed));
+    cr_assert(eq(sz, removed, 1));
+    cr_assert(is_there("000001.vlog"));
+    cr_assert(not(is_there("000002.vlog")));
+    cr_assert(is_there("000003.vlog"));
+    cr_assert(is_there(life_manifest_name(&life).text));
+}
+
 // --- without CURRENT ---
 
 static void lose_current(void)
@@ -203,4 +286,128 @@ Test(orphans, what_an_unfinished_creation_has_left_is_no_database)
     cr_assert(not(is_there("MANIFEST-000009")));
     cr_assert(not(is_there("CURRENT.new")));
     cr_assert(is_there("000003.vlog"));
+}
+
+// A manifest that says more than that a database is being made.
+Test(orphans, a_manifest_of_a_database_that_has_lived_is_damage_without_current)
+{
+    enum { LATER, TABLE, KEYSPACES, NO_SNAPSHOT, CASES };
+
+    lose_current();
+    for (int i = 0; i < CASES; i++) {
+        struct keyspace_change create = {.kind = KEYSPACE_CREATE, .name = slice_of("name")};
+        struct manifest_file file;
+        struct edit edit;
+        uint64_t id_max;
+
+        edit_init(&edit);
+        edit.number = i == LATER ? 2 : 1;
+        edit.is_snapshot = i != NO_SNAPSHOT;
+        edit.last_ts = 1;
+        if (i == TABLE)
+            edit_add_spec(&edit, &(struct table_spec){5, 1, "a", "b", 1, 2, 0, 0, 0, 0, 0});
+        for (create.id = 1; i == KEYSPACES && create.id <= 2; create.id++)
+            assert_ok(edit_change_keyspace(&edit, &create));
+        assert_ok(manifest_file_create(life.stores.dir, &fixture_db_uuid, 20, &edit, &file));
+        manifest_file_close(&file);
+        edit_release(&edit);
+        assert_status(manifest_exists(life.stores.dir), LSM_CORRUPT);
+        assert_ok(manifest_remove_unborn(life.stores.dir, &id_max));
+        cr_assert(is_there("MANIFEST-000020"));
+        assert_ok(file_unlink(life.stores.dir, "MANIFEST-000020"));
+    }
+    assert_status(manifest_exists(life.stores.dir), LSM_NOT_FOUND);
+}
+
+Test(orphans, the_highest_number_of_a_segment_that_stays_counts)
+{
+    uint64_t id_max;
+
+    lose_current();
+    write_file("1000000.vlog", "somebody else's", 15); // first by name
+    write_file("999999.vlog", "somebody else's", 15);
+    write_file("MANIFEST-2000000", "somebody else's", 15);
+    assert_ok(manifest_remove_unborn(life.stores.dir, &id_max));
+    cr_assert(eq(u64, id_max, 1000000));
+    cr_assert(is_there("MANIFEST-2000000"));
+}
+
+// --- without CURRENT, and failing ---
+
+typedef lsm_status (*look_fn)(struct dir *dir);
+
+static lsm_status look(struct dir *dir)
+{
+    lsm_status status = manifest_exists(dir);
+
+    return status == LSM_NOT_FOUND ? LSM_OK : status;
+}
+
+static lsm_status sweep(struct dir *dir)
+{
+    uint64_t id_max;
+
+    return manifest_remove_unborn(dir, &id_max);
+}
+
+// Each call of the env fails, one after the other, each time over a copy of the disk.
+static void fail_each_call(look_fn fn)
+{
+    bool is_hit = true;
+
+    for (uint64_t at = 1; is_hit; at++) {
+        struct sim_fault fault = {.ops = SIM_OP_ANY & ~SIM_OP_CLOSE, .at = at, .status = LSM_IO};
+        struct sim *copy;
+        struct dir *dir;
+        lsm_status status;
+
+        assert_ok(sim_clone(sim, &copy));
+        assert_ok(dir_open(sim_env(copy), DB_DIR, false, &dir));
+        sim_set_fault(copy, &fault);
+        status = fn(dir);
+        is_hit = sim_fault_hits(copy) > 0;
+        cr_assert(lt(u64, at, 100));
+        assert_status(status, is_hit ? LSM_IO : LSM_OK);
+        dir_close(dir);
+        sim_free(copy);
+    }
+}
+
+static void leave_unborn(void)
+{
+    lose_current();
+    write_header("000001.vlog", FILE_KIND_LOG, 1, true);
+    write_file("000002.vlog", "lsmkv", 5);
+    write_file("000003.vlog", "somebody else's", 15);
+    write_file("MANIFEST-000009", "", 0);
+    write_file("CURRENT.new", "", 0);
+}
+
+// Else a database would be made over one that is there.
+Test(orphans, a_failure_while_looking_is_never_taken_for_an_empty_directory)
+{
+    leave_unborn();
+    fail_each_call(look);
+    fail_each_call(sweep);
+}
+
+Test(orphans_memory, out_of_memory_is_never_taken_for_an_empty_directory)
+{
+    cr_assert(alloc_fault_install());
+    setup();
+    write_header("000050.sst", FILE_KIND_TABLE, 50, true);
+    ALLOC_FAULT_EACH({
+        size_t removed = 0;
+        lsm_status status = manifest_remove_orphans(life.manifest, life.version, NULL, 0, &removed);
+
+        // A file that cannot be opened stays for the next time.
+        cr_assert(status == LSM_OK || status == LSM_NO_MEMORY);
+        cr_assert(ne(int, removed > 0, is_there("000050.sst")));
+    });
+    leave_unborn();
+    ALLOC_FAULT_EACH(
+        { assert_status(look(life.stores.dir), alloc_fault_was_hit() ? LSM_NO_MEMORY : LSM_OK); });
+    ALLOC_FAULT_EACH(
+        { assert_status(sweep(life.stores.dir), alloc_fault_was_hit() ? LSM_NO_MEMORY : LSM_OK); });
+    teardown();
 }
