@@ -1,4 +1,4 @@
-// lsmctl.c -- parsing, help and exit codes; the commands are in cmd_*.c.
+// lsmctl.c -- finding the command, help and exit codes; the commands are in cmd_*.c.
 
 #include "lsmctl.h"
 
@@ -8,10 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FLAGS_MAX      32
-#define SUGGESTION_MAX 3 // edits from what was typed
-#define FLAG_KEY_BASE  256
-#define COMMON_KEY     1024
+#include "arguments.h"
+#include "nearest.h"
 
 static const struct command *const tables[] = {
     data_commands,   bulk_commands,    look_commands,  file_commands,
@@ -21,26 +19,7 @@ static const struct command *const tables[] = {
 // Planned, but not in this version: recognised, so that nobody takes them for typos.
 static const char *const planned_commands[] = {"gc", "checkpoint"};
 
-enum common_key {
-    KEY_JSON = COMMON_KEY,
-    KEY_HEX,
-    KEY_QUIET = 'q',
-    KEY_KEYSPACE = 'k',
-    KEY_OPTION = 'o',
-};
-
-static const struct argp_option common_options[] = {
-    {.name = "json",
-     .key = KEY_JSON,
-     .doc = "Print JSON; integers raw, under keys with their unit"},
-    {.name = "hex", .key = KEY_HEX, .doc = "Keys and values are hexadecimal digits, both ways"},
-    {.name = "keyspace", .key = KEY_KEYSPACE, .arg = "NAME", .doc = "Work in this keyspace"},
-    {.name = "option", .key = KEY_OPTION, .arg = "NAME=VALUE", .doc = "Set a database option"},
-    {.name = "quiet", .key = KEY_QUIET, .doc = "Say nothing but errors on stderr"},
-    {0},
-};
-
-// --- finding names, and the nearest ones ---
+// --- finding the command ---
 
 static const struct command *find_command(const char *name)
 {
@@ -57,54 +36,6 @@ static bool is_planned(const char *name)
         if (strcmp(planned_commands[i], name) == 0)
             return true;
     return false;
-}
-
-// How many characters must be changed, added, removed or swapped with a neighbour
-// to make `b` of `a`; names longer than 31 characters are far from everything.
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t rows[3][32];
-    size_t size = strlen(b);
-
-    if (size > 31 || strlen(a) > 31)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= size; j++)
-        rows[0][j] = j;
-    for (size_t i = 1; a[i - 1] != '\0'; i++) {
-        size_t *now = rows[i % 3];
-        const size_t *before = rows[(i - 1) % 3];
-
-        now[0] = i;
-        for (size_t j = 1; j <= size; j++) {
-            size_t best = before[j - 1] + (a[i - 1] != b[j - 1]);
-
-            best = before[j] + 1 < best ? before[j] + 1 : best;
-            best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                rows[(i - 2) % 3][j - 2] + 1 < best)
-                best = rows[(i - 2) % 3][j - 2] + 1;
-            now[j] = best;
-        }
-    }
-    return rows[strlen(a) % 3][size];
-}
-
-// Keeps the name nearest to `typed`.
-struct nearest {
-    const char *typed;
-    const char *name; // NULL: nothing is near
-    size_t distance;
-};
-
-static void nearest_try(struct nearest *nearest, const char *name)
-{
-    size_t distance = edit_distance(nearest->typed, name);
-
-    if (distance <= SUGGESTION_MAX && distance < strlen(name) &&
-        (nearest->name == NULL || distance < nearest->distance)) {
-        nearest->name = name;
-        nearest->distance = distance;
-    }
 }
 
 static int unknown_command(const char *typed)
@@ -124,254 +55,6 @@ static int unknown_command(const char *typed)
     else
         fputs("; `lsmctl help` lists them\n", stderr);
     return EXIT_CODE_USAGE;
-}
-
-// --- parsing ---
-
-static void add_flag_options(const struct command *command, struct argp_option *options)
-{
-    size_t count = 0;
-
-    for (const struct flag *f = command->flags; f != NULL && f->name != NULL; f++, count++)
-        options[count] = (struct argp_option){
-            .name = f->name,
-            .key = f->letter != 0 ? f->letter : FLAG_KEY_BASE + (int)count,
-            .arg = f->argument,
-            .doc = f->help,
-        };
-    options[count] = (struct argp_option){0};
-}
-
-static const struct flag *flag_of_key(const struct command *command, int key)
-{
-    int i = 0;
-
-    for (const struct flag *f = command->flags; f != NULL && f->name != NULL; f++, i++)
-        if (key == (f->letter != 0 ? f->letter : FLAG_KEY_BASE + i))
-            return f;
-    return NULL;
-}
-
-static lsm_status parse_count(const char *text, uint64_t *count)
-{
-    char *end;
-
-    errno = 0;
-    *count = strtoull(text, &end, 10);
-    if (errno != 0 || *text < '0' || *text > '9' || *end != '\0')
-        return lsm_fail(LSM_INVALID, "not a count: %s", text);
-    return LSM_OK;
-}
-
-lsm_status parse_size(const char *text, uint64_t *size)
-{
-    static const char *const units[] = {"", "KiB", "MiB", "GiB"};
-    char *end;
-    uint64_t number;
-
-    errno = 0;
-    number = strtoull(text, &end, 10);
-    if (errno == 0 && *text >= '0' && *text <= '9') {
-        for (unsigned i = 0; i < sizeof units / sizeof units[0]; i++) {
-            if (strcmp(end, units[i]) == 0 && number <= UINT64_MAX >> (10 * i)) {
-                *size = number << (10 * i);
-                return LSM_OK;
-            }
-        }
-    }
-    return lsm_fail(LSM_INVALID, "not a size: %s (a number, with KiB, MiB or GiB)", text);
-}
-
-static lsm_status parse_real(const char *text, double *value)
-{
-    char *end;
-
-    *value = strtod(text, &end);
-    if (end == text || *end != '\0' || !(*value >= 0))
-        return lsm_fail(LSM_INVALID, "not a number of at least 0: %s", text);
-    return LSM_OK;
-}
-
-static lsm_status flag_set(struct tool *tool, const struct flag *flag, char *argument)
-{
-    void *field = (char *)tool->settings + flag->offset;
-
-    switch (flag->type) {
-    case FLAG_BOOL:
-        *(bool *)field = true;
-        return LSM_OK;
-    case FLAG_TEXT:
-        *(const char **)field = argument;
-        return LSM_OK;
-    case FLAG_BYTES:
-        // Decoded when all is parsed: --hex may still come.
-        ((struct bytes_flag *)field)->is_set = true;
-        ((struct bytes_flag *)field)->bytes.size = 0;
-        must(buf_append(&((struct bytes_flag *)field)->bytes, argument, strlen(argument)));
-        return LSM_OK;
-    case FLAG_COUNT:
-        return parse_count(argument, field);
-    case FLAG_SIZE:
-        return parse_size(argument, field);
-    case FLAG_REAL:
-        return parse_real(argument, field);
-    }
-    return LSM_OK;
-}
-
-static lsm_status set_option(struct tool *tool, const char *argument)
-{
-    const char *equals = strchr(argument, '=');
-    char name[64];
-
-    if (equals == NULL || (size_t)(equals - argument) >= sizeof name)
-        return lsm_fail(LSM_INVALID, "-o %s: wanted NAME=VALUE", argument);
-    memcpy(name, argument, (size_t)(equals - argument));
-    name[equals - argument] = '\0';
-    return lsm_options_set(tool->options, name, equals + 1);
-}
-
-// argp's parser functions; state->input is the tool.
-static error_t parse_common(int key, char *argument, struct argp_state *state)
-{
-    struct tool *tool = state->input;
-
-    switch (key) {
-    case KEY_JSON:
-        tool->json = true;
-        return 0;
-    case KEY_HEX:
-        tool->hex = true;
-        return 0;
-    case KEY_QUIET:
-        tool->quiet = true;
-        return 0;
-    case KEY_KEYSPACE:
-        tool->keyspace = argument;
-        return 0;
-    case KEY_OPTION:
-        if (set_option(tool, argument) != LSM_OK)
-            argp_error(state, "%s", lsm_errmsg());
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static error_t parse_command(int key, char *argument, struct argp_state *state)
-{
-    struct tool *tool = state->input;
-    const struct flag *flag = flag_of_key(tool->command, key);
-
-    if (flag != NULL) {
-        if (flag_set(tool, flag, argument) != LSM_OK)
-            argp_error(state, "--%s: %s", flag->name, lsm_errmsg());
-        return 0;
-    }
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = tool;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (tool->operand_count == tool->command->operands_max)
-            argp_error(state, "one operand too many: %s", argument);
-        tool->operands[tool->operand_count++] = argument;
-        return 0;
-    case ARGP_KEY_END:
-        if (tool->operand_count < tool->command->operands_min)
-            argp_error(state, "operands are missing: %s", tool->command->operands);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp common_argp = {.options = common_options, .parser = parse_common};
-static const struct argp_child common_children[] = {
-    {.argp = &common_argp, .header = "Everywhere:", .group = 1}, {0}};
-
-// getopt takes any beginning of a name that fits one option only.
-static bool option_begins(const struct argp_option *options, const char *typed, size_t size,
-                          const struct argp_option **found)
-{
-    for (; options->name != NULL; options++) {
-        if (strncmp(options->name, typed, size) == 0) {
-            *found = options;
-            return true;
-        }
-    }
-    return false;
-}
-
-static void nearest_option(struct nearest *nearest, const struct argp_option *options)
-{
-    for (; options->name != NULL; options++)
-        nearest_try(nearest, options->name);
-}
-
-// getopt only says that it does not know a long option; this says which was meant.
-static void check_long_options(const struct tool *tool, const struct argp_option *options, int argc,
-                               char **argv)
-{
-    static const struct argp_option builtin[] = {
-        {.name = "help"}, {.name = "usage"}, {.name = "version"}, {0}};
-
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        const struct argp_option *found = NULL;
-        struct nearest nearest = {.typed = NULL};
-        char typed[64];
-        size_t size;
-
-        if (strncmp(argv[i], "--", 2) != 0)
-            continue;
-        size = strcspn(argv[i] + 2, "=");
-        if (option_begins(options, argv[i] + 2, size, &found) ||
-            option_begins(common_options, argv[i] + 2, size, &found) ||
-            option_begins(builtin, argv[i] + 2, size, &found)) {
-            i += found->arg != NULL && argv[i][2 + size] != '=';
-            continue;
-        }
-        snprintf(typed, sizeof typed, "%.*s", (int)size, argv[i] + 2);
-        nearest.typed = typed;
-        nearest_option(&nearest, options);
-        nearest_option(&nearest, common_options);
-        fprintf(stderr, "lsmctl %s: there is no option --%s", tool->command->name, typed);
-        if (nearest.name != NULL)
-            fprintf(stderr, "; did you mean --%s?\n", nearest.name);
-        else
-            fprintf(stderr, "; `lsmctl help %s` lists them\n", tool->command->name);
-        exit(EXIT_CODE_USAGE);
-    }
-}
-
-// Decodes what was given as bytes, now that --hex is known.
-static lsm_status decode_bytes_flags(struct tool *tool)
-{
-    for (const struct flag *f = tool->command->flags; f != NULL && f->name != NULL; f++) {
-        struct bytes_flag *given = (struct bytes_flag *)((char *)tool->settings + f->offset);
-        lsm_buf decoded = LSM_BUF_INIT;
-        lsm_slice text;
-
-        if (f->type != FLAG_BYTES || !given->is_set)
-            continue;
-        text = slice_of_buf(&given->bytes);
-        if ((tool->hex ? hex_decode : text_unescape)(text, &decoded) != LSM_OK) {
-            lsm_buf_free(&decoded);
-            return usage_error(tool, "--%s: %s", f->name, lsm_errmsg());
-        }
-        lsm_buf_free(&given->bytes);
-        given->bytes = decoded;
-    }
-    return LSM_OK;
-}
-
-static void release_settings(struct tool *tool)
-{
-    for (const struct flag *f = tool->command->flags; f != NULL && f->name != NULL; f++)
-        if (f->type == FLAG_BYTES)
-            lsm_buf_free(&((struct bytes_flag *)((char *)tool->settings + f->offset))->bytes);
-    free(tool->settings);
-    tool->settings = NULL;
 }
 
 // --- running ---
@@ -434,28 +117,11 @@ static void report(const struct tool *tool, lsm_status status)
 
 static int run_command(const struct command *command, struct tool *tool, int argc, char **argv)
 {
-    struct argp_option options[FLAGS_MAX + 1];
-    struct argp argp = {
-        .options = options,
-        .parser = parse_command,
-        .args_doc = command->operands,
-        .doc = command->summary,
-        .children = common_children,
-    };
-    char name[64];
     lsm_status status;
     int code;
 
     tool->command = command;
-    tool->operands = must_alloc((size_t)command->operands_max + 1, sizeof *tool->operands);
-    tool->settings = must_alloc(1, command->settings_size);
-    add_flag_options(command, options);
-    check_long_options(tool, options, argc, argv);
-    snprintf(name, sizeof name, "lsmctl %s", command->name);
-    argv[0] = name;
-    if (argp_parse(&argp, argc, argv, 0, NULL, tool) != 0)
-        return EXIT_CODE_USAGE;
-    status = decode_bytes_flags(tool);
+    status = arguments_parse(tool, argc, argv);
     if (status == LSM_OK)
         status = command->run(tool);
     if (status == LSM_OK && (fflush(stdout) != 0 || ferror(stdout)))
@@ -463,8 +129,7 @@ static int run_command(const struct command *command, struct tool *tool, int arg
     if (status != LSM_OK)
         report(tool, status);
     code = exit_code_of(tool, status);
-    release_settings(tool);
-    free(tool->operands);
+    arguments_release(tool);
     return code;
 }
 
@@ -552,7 +217,6 @@ lsm_status operand_bytes(const struct tool *tool, const char *text, lsm_buf *byt
 static int parse_leading_flags(struct tool *tool, int argc, char **argv)
 {
     int at = 1;
-    struct argp argp = {.options = common_options, .parser = parse_common};
 
     while (at < argc && argv[at][0] == '-') {
         const char *flag = argv[at];
@@ -570,7 +234,7 @@ static int parse_leading_flags(struct tool *tool, int argc, char **argv)
         at += takes_next ? 2 : 1;
     }
     at = at > argc ? argc : at;
-    if (at > 1 && argp_parse(&argp, at, argv, ARGP_NO_HELP, NULL, tool) != 0)
+    if (at > 1 && arguments_parse_common(tool, at, argv) != LSM_OK)
         exit(EXIT_CODE_USAGE);
     return at;
 }
