@@ -63,7 +63,7 @@ static lsm_status copy_frame(void *ctx, struct frame_scan *scan, uint64_t at,
     struct copy *copy = ctx;
     uint64_t offset = copy->written + copy->pending.size;
     struct frame_header header = *from;
-    uint64_t padding;
+    size_t padding;
     uint8_t *to;
 
     (void)entries;
@@ -79,7 +79,7 @@ static lsm_status copy_frame(void *ctx, struct frame_scan *scan, uint64_t at,
     frame_header_encode(&header, segment_uuid(copy->to), offset, to);
     copy->pending.size += FRAME_HEADER_SIZE;
     TRY(copy_body(copy, scan, at + FRAME_HEADER_SIZE, header.body_size));
-    padding = frame_size(header.body_size) - FRAME_HEADER_SIZE - header.body_size;
+    padding = (size_t)(frame_size(header.body_size) - FRAME_HEADER_SIZE - header.body_size);
     TRY(copy_room(copy, padding, &to));
     memset(to, 0, padding);
     copy->pending.size += padding;

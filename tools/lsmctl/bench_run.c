@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/hash.h"
+
 #define VALUE_POOL_SIZE  ((size_t)1 << 20)
 #define VALUE_PIECE_SIZE 128 // values repeat within such pieces, as much as asked for
 #define LIVE_PERIOD_NS   200000000
@@ -75,7 +77,7 @@ static uint64_t random_index(struct worker *w)
 
 static lsm_slice make_key(struct worker *w, uint64_t index)
 {
-    size_t size = w->bench->config.key_size;
+    size_t size = (size_t)w->bench->config.key_size;
 
     for (size_t i = size; i-- > 0; index /= 10)
         w->key[i] = (char)('0' + index % 10);
@@ -85,7 +87,7 @@ static lsm_slice make_key(struct worker *w, uint64_t index)
 static lsm_slice make_value(struct worker *w)
 {
     return slice_make(w->bench->pool + random_next(w) % VALUE_POOL_SIZE,
-                      w->bench->config.value_size);
+                      (size_t)w->bench->config.value_size);
 }
 
 // Random bytes, of which the share that does not compress is `ratio`.
@@ -430,7 +432,7 @@ lsm_status bench_run(struct bench *bench, const char *name, bench_live_fn live, 
                      struct bench_result *out)
 {
     const struct workload *workload = find_workload(name);
-    uint64_t threads = workload->kind == WORKLOAD_UPKEEP ? 1 : bench->config.threads;
+    size_t threads = workload->kind == WORKLOAD_UPKEEP ? 1 : (size_t)bench->config.threads;
     struct run run = {.workers = must_alloc(threads, sizeof *run.workers)};
     lsm_status status = LSM_OK;
 
@@ -469,7 +471,7 @@ lsm_status bench_run(struct bench *bench, const char *name, bench_live_fn live, 
 lsm_status bench_new(struct session *session, const struct bench_config *config, struct bench **out)
 {
     struct bench *bench = must_alloc(1, sizeof *bench);
-    size_t size = VALUE_POOL_SIZE + config->value_size;
+    size_t size = VALUE_POOL_SIZE + (size_t)config->value_size;
 
     bench->session = session;
     bench->config = *config;

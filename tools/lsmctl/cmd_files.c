@@ -439,7 +439,7 @@ static lsm_status inspect_text(struct inspect *inspect, struct dir *dir)
     TRY(file_open(dir, inspect->name, FILE_READ, &file));
     TRY(file_size(file, &size));
     must(buf_reserve(&text, size + 1));
-    TRY(file_read(file, 0, text.data, size, &text.size));
+    TRY(file_read(file, 0, text.data, (size_t)size, &text.size));
     must(buf_append_u8(&text, 0));
     rest = text.data;
     while ((line = strsep(&rest, "\n")) != NULL)

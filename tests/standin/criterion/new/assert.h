@@ -22,8 +22,12 @@
 #define ge(TAG, A, B) CRITERION_COMPARE_##TAG(A, >=, B)
 #define zero(TAG, A)  CRITERION_COMPARE_##TAG(A, ==, 0)
 #define not(A) (!(A))
-#define ieee_ulp_eq(TAG, A, B, ULPS)                                                               \
-    (fabs((A) - (B)) <= (ULPS) * (nextafter(fabs(B), INFINITY) - fabs(B)))
+#define ieee_ulp_eq(TAG, A, B, ULPS) criterion_is_near(A, B, ULPS)
+
+static inline bool criterion_is_near(double a, double b, unsigned ulps)
+{
+    return fabs(a - b) <= ulps * (nextafter(fabs(b), INFINITY) - fabs(b));
+}
 
 #define CRITERION_COMPARE(TYPE, A, OP, B)                                                          \
     ({                                                                                             \
