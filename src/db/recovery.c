@@ -340,7 +340,7 @@ static lsm_status restarted_version(struct lsm_db *db, struct recovery *recovery
 
     TRY(version_apply(recovery->version, &edit, &db->tables, &db->segments, out, &dropped));
     if (dropped != NULL)
-        segment_set_unref(dropped); // files that nothing names are removed as orphans
+        segment_set_retire(dropped); // files that nothing names are removed as orphans
     return LSM_OK;
 }
 

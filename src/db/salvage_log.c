@@ -493,8 +493,7 @@ lsm_status salvage_log_value(struct salvage_log *log, const struct value_pointer
     struct record record;
     lsm_status status = read_record(log, pointer, &record);
 
-    if (status == LSM_OK && (record.keyspace != keyspace || !slice_equal(record.key, key) ||
-                             record.value.size != pointer->value_size))
+    if (status == LSM_OK && !record_is_of(&record, keyspace, key, pointer->value_size))
         status = lsm_fail(LSM_CORRUPT, "%s: offset %llu: the record is another key's", name.text,
                           (unsigned long long)pointer->offset);
     if (status == LSM_OK)

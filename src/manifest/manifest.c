@@ -327,9 +327,9 @@ static void version_unrefp(struct version **version)
     version_unref(*version);
 }
 
-static void segment_set_unrefp(struct segment_set **set)
+static void segment_set_retirep(struct segment_set **set)
 {
-    segment_set_unref(*set);
+    segment_set_retire(*set);
 }
 
 lsm_status manifest_apply(struct manifest *manifest, struct edit *edit, struct version *base,
@@ -337,7 +337,7 @@ lsm_status manifest_apply(struct manifest *manifest, struct edit *edit, struct v
 {
     CLEANUP(manifest_state_release) struct manifest_state state = {.chain = NULL};
     CLEANUP(version_unrefp) struct version *next = NULL;
-    CLEANUP(segment_set_unrefp) struct segment_set *dropped = NULL;
+    CLEANUP(segment_set_retirep) struct segment_set *dropped = NULL;
 
     mutex_assert_held(&manifest->mu);
     assert(!edit->is_snapshot);

@@ -177,7 +177,7 @@ static lsm_status gather_dropped(const struct segment_map *map, const struct edi
         if (is_kept(&map->uses[i], edit) || map->uses[i].final_size == 0)
             continue;
         status = segment_set_with(set, map->uses[i].segment, &larger);
-        segment_set_unref(set);
+        segment_set_retire(set);
         if (status != LSM_OK)
             return status;
         set = larger;

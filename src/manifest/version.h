@@ -54,7 +54,7 @@ void version_unref(struct version *version);
 // a deeper level disjoint and cut between user keys, nothing placed below an
 // overlapping older table outside the edit's inputs. `dropped` (may be NULL) receives
 // the segments of `base`, and of `edit->left_segments`, that leave the database, a
-// reference each, or NULL when there are none; released by segment_set_unref().
+// reference each, or NULL when there are none; released by segment_set_retire().
 lsm_status version_apply(struct version *base, const struct edit *edit, struct table_store *tables,
                          struct segment_store *segments, struct version **out,
                          struct segment_set **dropped);

@@ -41,7 +41,7 @@ void logged_memtable_unref(struct logged_memtable *lm)
     // Acquire and release: what any holder did happens before the memory goes.
     if (lm == NULL || atomic_fetch_sub_explicit(&lm->refs, 1, memory_order_acq_rel) != 1)
         return;
-    segment_set_unref(atomic_load_explicit(&lm->segments, memory_order_relaxed));
+    segment_set_retire(atomic_load_explicit(&lm->segments, memory_order_relaxed));
     memtable_unref(lm->mem);
     mem_free(lm);
 }
@@ -57,7 +57,7 @@ lsm_status logged_memtable_add_segment(struct logged_memtable *lm, struct segmen
     TRY(segment_set_with(known, segment, &larger));
     // Release: pairs with the acquire in logged_memtable_find_segment().
     atomic_store_explicit(&lm->segments, larger, memory_order_release);
-    segment_set_unref(known); // retired: sections may still read it
+    segment_set_retire(known);
     return LSM_OK;
 }
 

@@ -30,13 +30,11 @@ static struct chain_member *find_locked(const struct chain *chain, const struct 
 
 static lsm_status reserve_locked(struct chain *chain, size_t count)
 {
-    size_t capacity = chain->capacity == 0 ? 8 : 2 * chain->capacity;
+    const size_t capacity = 2 * count;
     struct chain_member *members;
 
     if (count <= chain->capacity)
         return LSM_OK;
-    if (capacity < count)
-        capacity = count;
     members = mem_resize_array(chain->members, capacity, sizeof *members);
     if (members == NULL)
         return lsm_fail(LSM_NO_MEMORY, "log: chain of %zu segments", capacity);

@@ -272,18 +272,17 @@ void frame_reader_over(struct frame_reader *r, const struct frame_header *header
 // Reads what stands for a separated value and sets `*value` to its pointer.
 static bool read_pointer(struct frame_reader *r, lsm_slice *value)
 {
-    struct value_pointer pointer = {
-        .segment = r->position.segment,
-        .offset = r->position.offset + r->record_at,
-    };
+    struct value_pointer *pointer = &r->pointer;
 
-    pointer.record_size = read_varint32(&r->reader);
-    pointer.value_size = read_varint32(&r->reader);
-    if (pointer.value_size > pointer.record_size ||
-        pointer.record_size > r->frame_bytes - r->record_at)
+    pointer->segment = r->position.segment;
+    pointer->offset = r->position.offset + r->record_at;
+    pointer->record_size = read_varint32(&r->reader);
+    pointer->value_size = read_varint32(&r->reader);
+    if (pointer->value_size > pointer->record_size ||
+        pointer->record_size > r->frame_bytes - r->record_at)
         return false;
-    r->record_at += pointer.record_size;
-    *value = slice_make(r->pointer, pointer_encode(&pointer, r->pointer));
+    r->record_at += pointer->record_size;
+    *value = slice_make(r->pointer_bytes, pointer_encode(pointer, r->pointer_bytes));
     return true;
 }
 

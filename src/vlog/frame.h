@@ -161,7 +161,8 @@ struct frame_reader {
     uint32_t left;        // entries not yet read
     uint32_t keyspace;    // of the entry read last, and its key: entries ascend
     lsm_slice key;
-    uint8_t pointer[POINTER_SIZE_MAX];
+    struct value_pointer pointer; // of the entry read last, if it has one, and encoded
+    uint8_t pointer_bytes[POINTER_SIZE_MAX];
 };
 
 // Over the entries of a frame that has been appended, or of `entries` as read from

@@ -111,30 +111,24 @@ static bool decode_header(const struct frame_scan *scan, const uint8_t *bytes, u
     return frame_header_decode(bytes, &scan->header.file_uuid, offset, out);
 }
 
-static bool is_own_record(const struct record *record, const struct entry *entry,
-                          const struct value_pointer *pointer)
-{
-    return record->keyspace == entry->keyspace && slice_equal(record->key, entry->key) &&
-           record->value.size == pointer->value_size;
-}
-
 // LSM_NOT_FOUND when the record is not the entry's.
-static lsm_status verify_record(struct frame_scan *scan, const struct entry *entry)
+static lsm_status verify_record(struct frame_scan *scan, const struct entry *entry,
+                                const struct value_pointer *pointer)
 {
-    struct value_pointer pointer;
     struct record record;
     lsm_status status;
     lsm_slice bytes;
 
-    TRY(pointer_decode(entry->value, &pointer));
-    TRY(buf_reserve(&scan->record, pointer.record_size));
-    TRY(frame_scan_read(scan, pointer.offset, scan->record.data, pointer.record_size));
-    bytes = slice_make(scan->record.data, pointer.record_size);
-    status = record_decode(bytes, scan->file->name, pointer.offset, &record);
+    TRY(buf_reserve(&scan->record, pointer->record_size));
+    TRY(frame_scan_read(scan, pointer->offset, scan->record.data, pointer->record_size));
+    bytes = slice_make(scan->record.data, pointer->record_size);
+    status = record_decode(bytes, scan->file->name, pointer->offset, &record);
     if (status == LSM_CORRUPT)
         return LSM_NOT_FOUND;
     TRY(status);
-    return is_own_record(&record, entry, &pointer) ? LSM_OK : LSM_NOT_FOUND;
+    if (!record_is_of(&record, entry->keyspace, entry->key, pointer->value_size))
+        return LSM_NOT_FOUND;
+    return LSM_OK;
 }
 
 static lsm_status verify_records(struct frame_scan *scan, uint64_t offset,
@@ -150,11 +144,10 @@ static lsm_status verify_records(struct frame_scan *scan, uint64_t offset,
 
         if (status == LSM_NOT_FOUND)
             return LSM_OK;
-        if (status == LSM_CORRUPT)
+        if (status != LSM_OK) // malformed
             return LSM_NOT_FOUND;
-        TRY(status);
         if (entry.kind == ENTRY_POINTER)
-            TRY(verify_record(scan, &entry));
+            TRY(verify_record(scan, &entry, &r.pointer));
     }
 }
 

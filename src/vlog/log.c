@@ -260,7 +260,7 @@ static lsm_status reserve_parts(struct log *log, struct commit_frame *const *fra
 static size_t add_parts(lsm_slice *parts, const struct commit_frame *frame)
 {
     static const uint8_t zeroes[FRAME_ALIGNMENT];
-    size_t padding = frame->size - FRAME_HEADER_SIZE - frame->body_size;
+    size_t padding = (size_t)(frame->size - FRAME_HEADER_SIZE - frame->body_size);
     lsm_slice *at = parts;
 
     *at++ = slice_of_buf(&frame->entries);
@@ -319,7 +319,7 @@ lsm_status log_append(struct log *log, struct commit_frame *const *frames, size_
     size_t part_count = 0;
     lsm_status status;
 
-    assert(!log->is_abandoned);
+    assert(count > 0 && !log->is_abandoned);
     TRY(poison_check(log->store->poison));
     TRY(reserve_parts(log, frames, count));
     for (size_t i = 0; i < count; i++) {
@@ -338,7 +338,7 @@ lsm_status log_append(struct log *log, struct commit_frame *const *frames, size_
     log->value_bytes += value_bytes;
     log->next_sequence += count;
     log->last_ts = ts;
-    log->last_wall_ns = count == 0 ? log->last_wall_ns : frames[count - 1]->wall_ns;
+    log->last_wall_ns = frames[count - 1]->wall_ns;
     chain_set_end(&log->chain, end);
     return LSM_OK;
 }

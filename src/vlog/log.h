@@ -55,7 +55,7 @@ lsm_status log_reserve(struct log *log, uint64_t bytes, uint64_t edit_number);
 // what is used, until it is appended to again. A failure is soft.
 lsm_status log_settle(struct log *log, uint64_t size, uint64_t edit_number);
 
-// [role] Appends finished frames with one write, in order, stamping sequence,
+// [role] Appends finished frames, at least one, with one write, in order, stamping sequence,
 // mark and `edit_number`; `ts` ascends. Room has been reserved. When the write
 // fails, the segment is cut back to its last good end and abandoned before the
 // error is returned, or the poison is set: the sequence numbers are used again,

@@ -43,7 +43,7 @@ struct log_found {
     uint64_t last_sequence;
     uint64_t last_ts; // of frames or of the manifest
     uint64_t last_wall_ns;
-    uint32_t id_max; // of all segments in the directory and the chain
+    uint32_t id_max; // of all segments in the directory
 };
 
 const struct log_found *log_recovery_found(const struct log_recovery *recovery);

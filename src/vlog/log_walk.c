@@ -47,17 +47,6 @@ static lsm_status list_segments(struct log_walk *walk)
     return LSM_OK;
 }
 
-static uint32_t highest_id(const struct log_walk *walk)
-{
-    uint32_t id_max = walk->id_count == 0 ? 0 : walk->ids[walk->id_count - 1];
-
-    for (size_t i = 0; i < walk->input.chain_count; i++) {
-        if (walk->input.chain[i].id > id_max)
-            id_max = walk->input.chain[i].id;
-    }
-    return id_max;
-}
-
 // --- life ---
 
 lsm_status log_walk_init(struct log_walk *walk, struct segment_store *store,
@@ -271,7 +260,7 @@ static lsm_status walk_segment(struct log_walk *walk, struct frame_scan *scan, s
     uint64_t at = w->start;
     lsm_slice entries;
 
-    if (walk->limit.segment == w->link.id && walk->limit.offset < scan->limit)
+    if (walk->limit.segment == w->link.id)
         scan->limit = walk->limit.offset;
     for (;;) {
         lsm_status status = frame_scan_at(scan, at, false, &header, &entries);
@@ -442,7 +431,7 @@ lsm_status log_walk_run(struct log_walk *walk)
     walk->found = (struct log_found){
         .mark = walk->input.mark,
         .last_ts = walk->input.last_ts,
-        .id_max = highest_id(walk),
+        .id_max = walk->id_count == 0 ? 0 : walk->ids[walk->id_count - 1],
     };
     TRY(walk_chain(walk));
     TRY(search_behind(walk));

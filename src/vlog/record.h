@@ -43,4 +43,12 @@ struct record {
 // LSM_UNSUPPORTED for an unknown codec. The slices borrow from `bytes`.
 lsm_status record_decode(lsm_slice bytes, const char *name, uint64_t offset, struct record *out);
 
+// Whether it is `keyspace`/`key`'s, with a value of the size that its pointer tells.
+static inline bool record_is_of(const struct record *record, uint32_t keyspace, lsm_slice key,
+                                uint64_t value_size)
+{
+    return record->keyspace == keyspace && slice_equal(record->key, key) &&
+           record->value.size == value_size;
+}
+
 #endif

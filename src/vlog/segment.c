@@ -144,8 +144,7 @@ lsm_status segment_read_value(struct segment *segment, const struct value_pointe
     TRY(file_read_exact(file, pointer->offset, to, pointer->record_size));
     TRY(record_decode(slice_make(to, pointer->record_size), segment->reading.name, pointer->offset,
                       &record));
-    if (record.keyspace != keyspace || !slice_equal(record.key, key) ||
-        record.value.size != pointer->value_size)
+    if (!record_is_of(&record, keyspace, key, pointer->value_size))
         return fail_record(segment, pointer, "the record is another key's");
     memmove(value->data, record.value.data, record.value.size);
     value->size = record.value.size;
@@ -271,46 +270,28 @@ lsm_status segment_trim_locked(struct segment *segment, uint64_t size)
 
 // --- sets ---
 
-// The set of none: shared by all who have none, and not counted.
-static struct segment_set no_segments;
-
 lsm_status segment_set_with(const struct segment_set *from, struct segment *extra,
                             struct segment_set **out)
 {
-    size_t before = from == NULL ? 0 : from->count;
-    size_t count = before + (extra != NULL);
+    const size_t before = from == NULL ? 0 : from->count;
+    const size_t count = before + 1;
     struct segment_set *set;
     size_t at = 0;
 
-    if (count == 0) {
-        *out = &no_segments;
-        return LSM_OK;
-    }
     set = mem_alloc(sizeof *set + count * sizeof(struct segment *));
     if (set == NULL)
         return lsm_fail(LSM_NO_MEMORY, "segment set: %zu segments", count);
-    atomic_init(&set->refs, 1);
     set->count = count;
-    while (at < before && (extra == NULL || from->items[at]->id < extra->id)) {
+    for (; at < before && from->items[at]->id < extra->id; at++)
         set->items[at] = from->items[at];
-        at++;
-    }
-    if (extra != NULL) {
-        assert(at == before || from->items[at]->id != extra->id);
-        set->items[at] = extra;
-        for (; at < before; at++)
-            set->items[at + 1] = from->items[at];
-    }
+    assert(at == before || from->items[at]->id != extra->id);
+    set->items[at] = extra;
+    for (; at < before; at++)
+        set->items[at + 1] = from->items[at];
     for (size_t i = 0; i < count; i++)
         segment_ref(set->items[i]);
     *out = set;
     return LSM_OK;
-}
-
-void segment_set_ref(struct segment_set *set)
-{
-    if (set->count != 0)
-        atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
 }
 
 static void segment_set_free(struct epoch_node *node)
@@ -323,12 +304,9 @@ static void segment_set_free(struct epoch_node *node)
     mem_free(set);
 }
 
-void segment_set_unref(struct segment_set *set)
+void segment_set_retire(struct segment_set *set)
 {
-    if (set == NULL || set->count == 0)
-        return;
-    // As in segment_unref().
-    if (atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) == 1)
+    if (set != NULL)
         epoch_retire(set->items[0]->store->bin, &set->node, segment_set_free);
 }
 

@@ -85,20 +85,18 @@ lsm_status segment_seal_locked(struct segment *segment, uint64_t size);
 lsm_status segment_trim_locked(struct segment *segment, uint64_t size);
 
 // An immutable set of segments, ordered by id, each held by a reference. What a
-// pointer is resolved through.
+// pointer is resolved through. A set of none is NULL.
 struct segment_set {
     struct epoch_node node;
-    _Atomic uint32_t refs;
-    size_t count;
+    size_t count; // at least 1
     struct segment *items[];
 };
 
-// The segments of `from` (which may be NULL) and `extra` (which may be NULL, and
-// is not in `from`). The last reference retires the set.
+// The segments of `from` and `extra`, which is not among them.
 lsm_status segment_set_with(const struct segment_set *from, struct segment *extra,
                             struct segment_set **out);
-void segment_set_ref(struct segment_set *set);
-void segment_set_unref(struct segment_set *set);
+// Retires the set: it goes when no section can see it any more. NULL is nothing.
+void segment_set_retire(struct segment_set *set);
 // NULL when it is not there; borrowed from the set.
 struct segment *segment_set_find(const struct segment_set *set, uint32_t id);
 

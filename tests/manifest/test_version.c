@@ -158,6 +158,10 @@ Test(version, a_moved_table_cannot_become_another_file)
     edit.added[0].meta->size++;
     assert_ok(edit_remove_table(&edit, 1, 1));
     assert_status(apply(&edit), LSM_CORRUPT);
+    edit = ADD(T(1, 2, "a", "c", 10, 19));
+    edit.added[0].meta->uuid.bytes[0]++;
+    assert_ok(edit_remove_table(&edit, 1, 1));
+    assert_status(apply(&edit), LSM_CORRUPT);
 }
 
 Test(version, timestamps_of_level_0_are_disjoint)
@@ -214,6 +218,9 @@ Test(version, a_merge_does_not_pass_an_older_table_of_level_0)
 
     assert_ok(apply(&edit));
     edit = ADD(T(3, 1, "b", "d", 20, 29));
+    assert_ok(edit_remove_table(&edit, 0, 2));
+    assert_status(apply(&edit), LSM_CORRUPT);
+    edit = ADD(T(3, 4, "b", "d", 20, 29)); // however deep
     assert_ok(edit_remove_table(&edit, 0, 2));
     assert_status(apply(&edit), LSM_CORRUPT);
     edit = ADD(T(3, 1, "a", "c", 10, 19)); // the older one may go first
@@ -312,7 +319,7 @@ Test(version, a_segment_stays_while_it_is_log_or_pointed_to)
     cr_assert(eq(sz, dropped->count, 1));
     cr_assert(dropped->items[0] == version_find_segment(version, 1));
     cr_assert(version_find_segment(next, 2) == version_find_segment(version, 2));
-    segment_set_unref(dropped);
+    segment_set_retire(dropped);
     version_unref(next);
     assert_ok(apply(&edit));
     cr_assert(use_of(1) == NULL);
@@ -327,7 +334,7 @@ Test(version, a_segment_stays_while_it_is_log_or_pointed_to)
     cr_assert(eq(sz, dropped->count, 1));
     cr_assert(eq(u32, segment_id(dropped->items[0]), 2));
     cr_assert(eq(sz, next->segment_count, 1));
-    segment_set_unref(dropped);
+    segment_set_retire(dropped);
     version_unref(next);
     edit_release(&edit);
 }
@@ -403,6 +410,11 @@ Test(version, contradictions_about_segments_are_refused)
     edit_set_log(&edit, 2, 3);
     edit_leave(&edit, 1);
     edit.left[0].final_size = 0; // leaves with an unknown size
+    assert_status(apply(&edit), LSM_CORRUPT);
+    edit_init(&edit);
+    edit_set_log(&edit, 2, 3);
+    edit_leave(&edit, 1);
+    edit_leave(&edit, 1); // leaves twice
     assert_status(apply(&edit), LSM_CORRUPT);
     edit_init(&edit);
     edit_set_log(&edit, 2, 3);
@@ -566,7 +578,7 @@ Test(version_memory, out_of_memory_leaves_the_base)
         assert_status(status, alloc_fault_was_hit() ? LSM_NO_MEMORY : LSM_OK);
         if (status == LSM_OK) {
             version_unref(next);
-            segment_set_unref(dropped);
+            segment_set_retire(dropped);
         }
         epoch_drain(&stores.bin);
         cr_assert(eq(sz, alloc_fault_live(), live));
