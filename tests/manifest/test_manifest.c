@@ -189,24 +189,29 @@ Test(manifest, a_moved_table_keeps_its_file)
 
 // --- fresh manifests ---
 
-// Applies `count` edits of a few hundred bytes which replace each other's table.
-static void replace_table(uint64_t count)
+// An edit of a few hundred bytes which replaces the table of the one before.
+static lsm_status replace_one_table(void)
 {
     static uint64_t id = 1000;
     char key[300];
+    struct edit edit;
+    lsm_status status;
 
     memset(key, 'k', sizeof key - 1);
     key[sizeof key - 1] = '\0';
-    for (uint64_t i = 0; i < count; i++) {
-        struct edit edit;
+    edit_init(&edit);
+    if (id > 1000)
+        assert_ok(edit_remove_table(&edit, 3, id - 1));
+    edit_add_spec(&edit, &(struct table_spec){id++, 3, key, key, 1, 2, 0, 0, 0, 0, 0});
+    status = life_apply(&life, &edit);
+    edit_release(&edit);
+    return status;
+}
 
-        edit_init(&edit);
-        if (id > 1000)
-            assert_ok(edit_remove_table(&edit, 3, id - 1));
-        edit_add_spec(&edit, &(struct table_spec){id++, 3, key, key, 1, 2, 0, 0, 0, 0, 0});
-        assert_ok(life_apply(&life, &edit));
-        edit_release(&edit);
-    }
+static void replace_table(uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        assert_ok(replace_one_table());
 }
 
 Test(manifest, a_manifest_that_has_outgrown_its_content_is_rewritten)
@@ -258,6 +263,53 @@ Test(manifest, nothing_is_appended_to_a_clean_manifest)
     edit_release(&edit);
     cr_assert(not(state()->is_clean));
     cr_assert(lt(u64, number, state()->manifest_number));
+}
+
+// A manifest of a large database is large from the beginning.
+Test(manifest, a_manifest_is_not_rewritten_for_the_size_of_its_content)
+{
+    uint64_t number;
+    uint64_t size;
+    struct edit edit;
+    char key[1024];
+
+    edit_init(&edit);
+    for (uint64_t id = 1; id <= 700; id++) {
+        (void)snprintf(key, sizeof key, "%06llu%01000d", (unsigned long long)id, 0);
+        edit_add_spec(&edit, &(struct table_spec){id, 3, key, key, 1, 2, 0, 0, 0, 0, 0});
+    }
+    assert_ok(life_apply(&life, &edit));
+    edit_release(&edit);
+    reopen();
+    number = state()->manifest_number;
+    assert_ok(file_stat(life.stores.dir, life_manifest_name(&life).text, &size));
+    cr_assert(lt(u64, 1 << 20, size));
+    for (int i = 0; i < 3; i++) {
+        edit_init(&edit);
+        assert_ok(life_apply(&life, &edit));
+    }
+    cr_assert(eq(u64, state()->manifest_number, number));
+}
+
+// An append behind a CURRENT of which nobody knows what it names would be lost.
+Test(manifest, an_outgrown_manifest_takes_nothing_after_a_rewrite_that_is_poison)
+{
+    struct sim_fault fault = {.ops = SIM_OP_RENAME, .at = 1, .status = LSM_IO};
+    struct filename name = life_manifest_name(&life);
+    uint64_t size = 0;
+    uint64_t before;
+    lsm_status status;
+
+    sim_set_fault(sim, &fault);
+    do {
+        before = size;
+        status = replace_one_table();
+        assert_ok(file_stat(life.stores.dir, name.text, &size));
+    } while (status == LSM_OK);
+    assert_status(status, LSM_IO);
+    cr_assert(poison_is_set(&life.stores.poison));
+    cr_assert(eq(u64, size, before));
+    cr_assert(lt(u64, 1 << 20, size));
 }
 
 // --- keyspaces ---
@@ -363,7 +415,98 @@ Test(manifest, replay_does_not_go_back)
     edit_release(&edit);
 }
 
+// --- starting ---
+
+static lsm_status start_from(const struct manifest_state *from, struct manifest **out)
+{
+    return manifest_start(&life.stores.tables, &life.stores.segments, &life.stores.poison, NULL,
+                          from, life.version, out);
+}
+
+static lsm_status start_another(struct manifest **out)
+{
+    struct manifest_state newborn;
+    lsm_status status;
+
+    newborn_state(&newborn);
+    status = start_from(&newborn, out);
+    manifest_state_release(&newborn);
+    return status;
+}
+
+Test(manifest, a_poisoned_database_starts_no_manifest)
+{
+    struct filename name = life_manifest_name(&life);
+    uint64_t calls = sim_call_count(sim);
+    struct manifest *other;
+
+    (void)poison_set(&life.stores.poison, lsm_fail(LSM_IO, "test"));
+    assert_status(start_another(&other), LSM_POISONED);
+    cr_assert(eq(u64, sim_call_count(sim), calls)); // nothing has been changed
+    cr_assert(eq(str, life_manifest_name(&life).text, name.text));
+}
+
+// Somebody else's file with a number behind which none is left: ours go on counting.
+Test(manifest, numbers_of_files_do_not_follow_one_that_is_beyond_all_use)
+{
+    touch("9223372036854775807.sst");
+    touch("000300.sst");
+    reopen();
+    cr_assert(eq(u64, state()->manifest_number, 301));
+    cr_assert(lt(u64, manifest_next_file_id(life.manifest), 400));
+}
+
+static lsm_status no_random(struct env *env, void *to, size_t size)
+{
+    (void)env;
+    (void)to;
+    return lsm_fail(LSM_IO, "no %zu random bytes", size);
+}
+
+Test(manifest, no_manifest_is_made_without_random_numbers_for_its_uuid)
+{
+    struct filename name = life_manifest_name(&life);
+    struct env *env = sim_env(sim);
+    const struct env_ops *ops = env->ops;
+    struct env_ops without = *ops;
+    struct manifest *other;
+
+    without.random_bytes = no_random;
+    env->ops = &without;
+    assert_status(start_another(&other), LSM_IO);
+    env->ops = ops;
+    cr_assert(eq(str, life_manifest_name(&life).text, name.text));
+    cr_assert(not(poison_is_set(&life.stores.poison)));
+    reopen();
+}
+
 // --- memory ---
+
+Test(manifest_memory, out_of_memory_while_starting_leaves_the_manifest_before)
+{
+    struct manifest *other = NULL;
+    struct manifest_state newborn;
+    struct filename name;
+
+    cr_assert(alloc_fault_install());
+    setup();
+    newborn_state(&newborn);
+    name = life_manifest_name(&life);
+    size_t live = alloc_fault_live();
+    ALLOC_FAULT_EACH({
+        lsm_status status = start_from(&newborn, &other);
+
+        assert_status(status, alloc_fault_was_hit() ? LSM_NO_MEMORY : LSM_OK);
+        if (status != LSM_OK) {
+            cr_assert(eq(str, life_manifest_name(&life).text, name.text));
+            cr_assert(eq(sz, alloc_fault_live(), live));
+        }
+    });
+    cr_assert(ne(str, life_manifest_name(&life).text, name.text));
+    manifest_free(other);
+    manifest_state_release(&newborn);
+    teardown();
+}
 
 Test(manifest_memory, out_of_memory_is_soft)
 {

@@ -143,6 +143,42 @@ Test(manifest_file, a_frame_verifies_in_its_place_only)
     lsm_buf_free(&bytes);
 }
 
+// --- sizes ---
+
+Test(manifest_file, an_edit_of_more_than_a_quarter_gibibyte_is_refused)
+{
+    size_t count = MANIFEST_EDIT_SIZE_MAX / UINT16_MAX / 2 + 1;
+    struct table_change *tables = calloc(count, sizeof *tables);
+    struct table_spec spec = {1, 3, NULL, NULL, 1, 2, 0, 0, 0, 0, 0};
+    struct edit edit = {.number = 5, .added = tables, .added_count = count};
+    lsm_buf frame = {.data = NULL};
+    struct table_meta *meta;
+    char *key = calloc(1, UINT16_MAX + 1);
+
+    memset(key, 'k', UINT16_MAX);
+    spec.from = key;
+    spec.to = key;
+    meta = spec_meta(&spec);
+    for (size_t i = 0; i < count; i++)
+        tables[i] = (struct table_change){.level = 3, .id = i, .meta = meta};
+    assert_status(manifest_frame_encode(&edit, &file_uuid, 128, &frame), LSM_INVALID);
+    lsm_buf_free(&frame);
+    table_meta_free(meta);
+    free(tables);
+    free(key);
+}
+
+Test(manifest_file, a_frame_of_more_than_a_quarter_gibibyte_is_none)
+{
+    size_t size = MANIFEST_EDIT_SIZE_MAX + 4096;
+    uint8_t *bytes = calloc(1, size); // untouched but for its beginning
+    struct manifest_frame frame;
+
+    put_u32(bytes + 4, MANIFEST_EDIT_SIZE_MAX + 1);
+    cr_assert(not(manifest_frame_at(slice_make(bytes, size), &file_uuid, 0, &frame)));
+    free(bytes);
+}
+
 // --- searching ---
 
 // As a search does that looks nowhere else; returns the work that took.

@@ -6,6 +6,7 @@
 #include "manifest/version.h"
 #include "manifest_fixture.h"
 #include "sstable/table_builder.h"
+#include "support/alloc_fault.h"
 #include "support/random.h"
 
 #define KEYS        120
@@ -339,6 +340,129 @@ Test(version_read, cursors_outlive_the_version)
     assert_ok(iter_first(it));
     assert_at(it, 0);
     iter_close(it);
+}
+
+Test(version_read, the_last_possible_keyspace_has_no_neighbour_to_end_at)
+{
+    static const struct table_iter_options options = {.fill_cache = true};
+    struct iter *iters[64];
+    size_t count = 0;
+
+    assert_ok(version_add_iters(version, &options, UINT32_MAX, NULL, NULL, iters, &count));
+    cr_assert(eq(sz, count, 0));
+}
+
+// --- failing ---
+
+enum move { FIRST, LAST, SEEK, SEEK_FOR_PREV, NEXT, PREV, MOVES };
+
+// Places the cursor so that `move` leaves the table it stands in, where it is relative.
+static lsm_status place(struct iter *it, enum move move)
+{
+    size_t tables = version->levels[6].count;
+    const struct table_meta *last = table_meta(version->levels[6].tables[tables - 1]);
+
+    if (move == NEXT)
+        return iter_seek(it, &table_meta(version->levels[6].tables[0])->largest);
+    return move == PREV ? iter_seek(it, &last->smallest) : LSM_OK;
+}
+
+static lsm_status make_move(struct iter *it, enum move move)
+{
+    const struct ikey target = {1, slice_of("0040"), TS_MAX};
+
+    switch (move) {
+    case FIRST:
+        return iter_first(it);
+    case LAST:
+        return iter_last(it);
+    case SEEK:
+        return iter_seek(it, &target);
+    case SEEK_FOR_PREV:
+        return iter_seek_for_prev(it, &target);
+    case NEXT:
+        return iter_next(it);
+    default:
+        return iter_prev(it);
+    }
+}
+
+// Each read that a move makes fails once; made again, it goes where it should.
+static void assert_move_survives_read_errors(enum move move)
+{
+    static const struct table_iter_options options = {.fill_cache = false};
+    const struct level *level = &version->levels[6];
+    bool is_hit = true;
+
+    for (uint64_t at = 1; is_hit; at++) {
+        struct sim_fault fault = {
+            .ops = SIM_OP_READ, .name_part = ".sst", .at = at, .status = LSM_IO};
+        struct iter *it;
+        lsm_status status;
+
+        assert_ok(level_iter_new(level->tables, level->count, &options, &it));
+        assert_ok(place(it, move));
+        sim_set_fault(sim, &fault);
+        status = make_move(it, move);
+        is_hit = sim_fault_hits(sim) > 0;
+        sim_set_fault(sim, NULL);
+        assert_status(status, is_hit ? LSM_IO : LSM_OK);
+        cr_assert(ne(int, it->is_valid, is_hit));
+        assert_ok(place(it, move));
+        assert_ok(make_move(it, move));
+        cr_assert(it->is_valid);
+        iter_close(it);
+        cr_assert(lt(u64, at, 20));
+    }
+}
+
+Test(version_read, a_cursor_whose_read_failed_can_be_positioned_again)
+{
+    for (enum move move = FIRST; move < MOVES; move++)
+        assert_move_survives_read_errors(move);
+}
+
+static void assert_move_survives_short_memory(enum move move)
+{
+    static const struct table_iter_options options = {.fill_cache = false};
+    const struct level *level = &version->levels[6];
+    size_t live = alloc_fault_live();
+
+    ALLOC_FAULT_EACH({
+        struct iter *it = NULL;
+        lsm_status status = level_iter_new(level->tables, level->count, &options, &it);
+
+        if (status == LSM_OK)
+            status = place(it, move);
+        if (status == LSM_OK)
+            status = make_move(it, move);
+        assert_status(status, alloc_fault_was_hit() ? LSM_NO_MEMORY : LSM_OK);
+        cr_assert(it == NULL || it->is_valid == (status == LSM_OK));
+        if (it != NULL)
+            iter_close(it);
+        cr_assert(le(sz, alloc_fault_live(), live + 20)); // resident parts of tables
+    });
+}
+
+Test(version_read_memory, out_of_memory_ends_a_move_and_nothing_more)
+{
+    static const struct table_iter_options options = {.fill_cache = false};
+
+    cr_assert(alloc_fault_install());
+    setup();
+    for (enum move move = FIRST; move < MOVES; move++)
+        assert_move_survives_short_memory(move);
+    ALLOC_FAULT_EACH({
+        struct iter *iters[64];
+        size_t count = 0;
+        lsm_status status = version_add_iters(version, &options, 0, NULL, NULL, iters, &count);
+
+        assert_status(status, alloc_fault_was_hit() ? LSM_NO_MEMORY : LSM_OK);
+        cr_assert(eq(int, count > 0, status == LSM_OK));
+        while (count > 0)
+            iter_close(iters[--count]);
+    });
+    teardown();
 }
 
 // A read error reaches the caller, and the cursor can be positioned again.

@@ -180,6 +180,24 @@ Test(view, pointers_resolve_through_the_memtable_or_the_version)
     }
 }
 
+// Slots are given back in any order.
+Test(view, a_slot_leaves_the_others_as_they_are)
+{
+    struct view_slot *slots[3];
+    struct version *next;
+
+    assert_ok(version_new(&stores.bin, &next));
+    for (int i = 0; i < 3; i++)
+        assert_ok(views_prepare(&views, &slots[i]));
+    view_slot_free(slots[1]);
+    push(10);
+    view_slot_free(slots[2]);
+    push(20);
+    views_install(&views, slots[0], next, 1);
+    ASSERT_MEMTABLES(20, 10);
+    version_unref(next);
+}
+
 Test(view_memory, out_of_memory_changes_nothing)
 {
     cr_assert(alloc_fault_install());
@@ -210,5 +228,34 @@ Test(view_memory, out_of_memory_changes_nothing)
         logged_memtable_unref(lm);
     });
     ASSERT_MEMTABLES(1);
+    teardown();
+}
+
+Test(view_memory, out_of_memory_adds_no_segment_and_makes_no_views)
+{
+    struct log_link link = link_of(1, 0);
+    struct logged_memtable *lm;
+    struct segment *segment;
+    struct views others;
+
+    cr_assert(alloc_fault_install());
+    setup();
+    lm = new_memtable(5);
+    assert_ok(segment_new(&stores.segments, 1, &link.uuid, 0, &segment));
+    ALLOC_FAULT_EACH({
+        lsm_status status = logged_memtable_add_segment(lm, segment);
+        EPOCH_SECTION();
+
+        assert_status(status, alloc_fault_was_hit() ? LSM_NO_MEMORY : LSM_OK);
+        cr_assert(logged_memtable_find_segment(lm, 1) == (status == LSM_OK ? segment : NULL));
+    });
+    ALLOC_FAULT_EACH({
+        lsm_status status = views_init(&others, &stores.bin, lm, version);
+
+        assert_status(status, alloc_fault_was_hit() ? LSM_NO_MEMORY : LSM_OK);
+    });
+    views_release(&others);
+    segment_unref(segment);
+    logged_memtable_unref(lm);
     teardown();
 }
