@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "db/salvage_part.h"
 #include "env/filename.h"
+#include "sstable/block_search.h"
 
 void salvage_lose(struct salvage_losses *losses, const char *file, uint64_t offset, uint64_t size,
                   const char *what)
@@ -104,6 +105,7 @@ struct reading {
     struct block_view index_view;
     uint32_t index_next;
     uint64_t at; // of the next block, without an index
+    struct block_search search;
 
     struct block *block; // NULL: take the next one
     struct block_view view;
@@ -114,6 +116,7 @@ static void reading_release(struct reading *r)
 {
     block_unref(r->block);
     block_unref(r->index);
+    block_search_release(&r->search);
     file_close_quietly(r->source.file);
     *r = (struct reading){.at = 0};
 }
@@ -161,7 +164,12 @@ static lsm_status open_file(struct lane *lane, const struct salvage_table *table
                           .source.decompressors = lane->decompressors};
     TRY(file_open(table->dir, r->name.text, FILE_READ, &r->source.file));
     TRY(find_uuid(r->source.file, table, NULL, lane->losses, &r->source.uuid));
-    return file_size(r->source.file, &r->size);
+    TRY(file_size(r->source.file, &r->size));
+    r->search = (struct block_search){.file = r->source.file,
+                                      .uuid = r->source.uuid,
+                                      .end = r->size,
+                                      .size_max = LAYOUT_DATA_RAW_MAX};
+    return LSM_OK;
 }
 
 static lsm_status open_table(struct lane *lane)
@@ -214,20 +222,15 @@ static lsm_status read_data(struct lane *lane, const struct block_place *place)
                     (unsigned long long)place->offset);
 }
 
-// Moves to the next place where a block that verifies starts, telling what is passed over; to
-// the end of the file when there is none.
+// The next block that verifies, telling what is passed over; LSM_NOT_FOUND at the end of the file.
 static lsm_status find_block(struct lane *lane, struct block_place *out)
 {
     struct reading *r = &lane->reading;
     const uint64_t from = r->at;
-    lsm_status status = LSM_NOT_FOUND;
+    const lsm_status status = block_search_next(&r->search, from, out);
 
-    while (status == LSM_NOT_FOUND && r->at < r->size) {
-        status = layout_block_search(r->source.file, &r->source.uuid, r->at, r->size,
-                                     LAYOUT_DATA_RAW_MAX, out);
-        if (status == LSM_NOT_FOUND)
-            TRY(layout_trailer_search(r->source.file, r->at, r->size, &r->at));
-    }
+    if (status == LSM_OK || status == LSM_NOT_FOUND)
+        r->at = status == LSM_OK ? out->offset : r->size;
     if (r->at > from)
         salvage_lose(lane->losses, r->name.text, from, r->at - from, "no block that verifies");
     return status;

@@ -9,16 +9,14 @@
 
 static const uint8_t footer_magic[8] = "lsm-tab\n";
 
-#define FOOTER_CRC_AT  60
-#define TRAILER_CRC_AT 21
+#define FOOTER_CRC_AT 60
 
 struct trailer {
     uint8_t codec;
     uint32_t raw_size;
 };
 
-// The checksum of what identifies a place in a file.
-static uint32_t seed_of(const struct uuid *uuid, uint64_t offset)
+uint32_t layout_place_crc(const struct uuid *uuid, uint64_t offset)
 {
     uint8_t seed[UUID_SIZE + sizeof offset];
 
@@ -30,9 +28,9 @@ static uint32_t seed_of(const struct uuid *uuid, uint64_t offset)
 static uint32_t block_crc(const struct uuid *uuid, uint64_t offset, lsm_slice stored,
                           const uint8_t *trailer)
 {
-    uint32_t crc = crc32c(seed_of(uuid, offset), stored.data, stored.size);
+    uint32_t crc = crc32c(layout_place_crc(uuid, offset), stored.data, stored.size);
 
-    return crc32c(crc, trailer, TRAILER_CRC_AT);
+    return crc32c(crc, trailer, LAYOUT_TRAILER_CRC_AT);
 }
 
 void layout_trailer_encode(const struct uuid *uuid, uint64_t offset, lsm_slice stored,
@@ -41,20 +39,21 @@ void layout_trailer_encode(const struct uuid *uuid, uint64_t offset, lsm_slice s
     memset(to, 0, LAYOUT_TRAILER_SIZE);
     to[0] = (uint8_t)codec;
     put_u32(to + 1, raw_size);
-    put_u32(to + TRAILER_CRC_AT, block_crc(uuid, offset, stored, to));
+    put_u32(to + LAYOUT_TRAILER_CRC_AT, block_crc(uuid, offset, stored, to));
 }
 
 static lsm_status trailer_decode(const struct layout_read *read, lsm_slice stored,
                                  const uint8_t *from, struct trailer *out)
 {
-    static const uint8_t no_tag[16];
+    static const uint8_t no_tag[LAYOUT_TAG_SIZE];
     struct trailer t = {.codec = from[0], .raw_size = get_u32(from + 1)};
 
-    if (get_u32(from + TRAILER_CRC_AT) != block_crc(read->uuid, read->place.offset, stored, from) &&
+    if (get_u32(from + LAYOUT_TRAILER_CRC_AT) !=
+            block_crc(read->uuid, read->place.offset, stored, from) &&
         !PLANTED(SKIP_BLOCK_CRC))
         return lsm_fail(LSM_CORRUPT, "%s: checksum mismatch of the block at offset %" PRIu64,
                         read->file->name, read->place.offset);
-    if (t.codec > CODEC_ZSTD || memcmp(from + 5, no_tag, sizeof no_tag) != 0)
+    if (t.codec > CODEC_ZSTD || memcmp(from + LAYOUT_TRAILER_TAG_AT, no_tag, sizeof no_tag) != 0)
         return lsm_fail(LSM_UNSUPPORTED, "%s: block at offset %" PRIu64 " has unknown codec %u",
                         read->file->name, read->place.offset, t.codec);
     if (t.raw_size > read->raw_max || (t.codec == CODEC_NONE && t.raw_size != stored.size))
@@ -82,7 +81,7 @@ void layout_footer_encode(const struct uuid *uuid, const struct footer *footer, 
     put_u64(to + 32, footer->index_offset);
     put_u64(to + 40, footer->entry_count);
     put_u64(to + 48, footer->block_count);
-    put_u32(to + FOOTER_CRC_AT, crc32c(seed_of(uuid, footer->offset), to, FOOTER_CRC_AT));
+    put_u32(to + FOOTER_CRC_AT, crc32c(layout_place_crc(uuid, footer->offset), to, FOOTER_CRC_AT));
 }
 
 static bool part_has_room(uint64_t offset, uint64_t end)
@@ -112,7 +111,8 @@ lsm_status layout_footer_read(struct file *file, uint64_t file_size, const struc
     f.offset = file_size - LAYOUT_FOOTER_SIZE;
     TRY(file_read_exact(file, f.offset, bytes, sizeof bytes));
     if (memcmp(bytes, footer_magic, sizeof footer_magic) != 0 || get_u32(bytes + 56) != 0 ||
-        get_u32(bytes + FOOTER_CRC_AT) != crc32c(seed_of(uuid, f.offset), bytes, FOOTER_CRC_AT))
+        get_u32(bytes + FOOTER_CRC_AT) !=
+            crc32c(layout_place_crc(uuid, f.offset), bytes, FOOTER_CRC_AT))
         return lsm_fail(LSM_CORRUPT, "%s: no valid footer at offset %" PRIu64, file->name,
                         f.offset);
     f.filter_offset = get_u64(bytes + 8);
@@ -166,129 +166,5 @@ lsm_status layout_block_read(const struct layout_read *read, struct block **out)
     if (trailer.codec == CODEC_ZSTD)
         return decompress_block(read, bytes, trailer.raw_size, out);
     *out = MOVE(stored);
-    return LSM_OK;
-}
-
-// --- without an index ---
-
-// Bytes read at first; most blocks are smaller.
-#define SEARCH_SIZE_MIN ((size_t)64 << 10)
-
-// A stretch of a file from a block's start, as far as it has been searched.
-struct block_search {
-    lsm_buf bytes;
-    size_t size;   // of the stored bytes that the next candidate has
-    size_t summed; // of them in `crc`
-    uint32_t crc;
-};
-
-static void block_search_release(struct block_search *search)
-{
-    lsm_buf_free(&search->bytes);
-}
-
-// Where in a trailer the tag lies.
-#define TRAILER_TAG_AT 5
-#define TAG_SIZE       16
-
-// The first place from `from` on in `bytes` that looks like a trailer: known codec, a size, an
-// empty tag. `bytes.size` when there is none.
-static size_t find_trailer(lsm_slice bytes, size_t from)
-{
-    static const uint8_t no_tag[TAG_SIZE];
-    const uint8_t *start = bytes.data;
-
-    while (from + LAYOUT_TRAILER_SIZE <= bytes.size) {
-        const size_t tag_at = from + TRAILER_TAG_AT;
-        const uint8_t *tag =
-            memmem(start + tag_at, bytes.size - tag_at - sizeof(uint32_t), no_tag, sizeof no_tag);
-
-        if (tag == NULL)
-            return bytes.size;
-        from = (size_t)(tag - start) - TRAILER_TAG_AT;
-        if (start[from] <= CODEC_ZSTD && get_u32(start + from + 1) != 0)
-            return from;
-        from++;
-    }
-    return bytes.size;
-}
-
-// Whether the trailer behind the first `size` bytes is theirs.
-static bool is_trailer(struct block_search *search)
-{
-    const uint8_t *bytes = search->bytes.data;
-    const uint8_t *trailer = bytes + search->size;
-
-    search->crc = crc32c(search->crc, bytes + search->summed, search->size - search->summed);
-    search->summed = search->size;
-    return get_u32(trailer + TRAILER_CRC_AT) == crc32c(search->crc, trailer, TRAILER_CRC_AT);
-}
-
-// Whether a block ends in the bytes read so far; `search->size` is then its size, else where to
-// go on once there are more.
-static bool search_bytes(struct block_search *search)
-{
-    const lsm_slice bytes = slice_of_buf(&search->bytes);
-    size_t at = search->size;
-
-    while ((at = find_trailer(bytes, at)) < bytes.size) {
-        search->size = at;
-        if (is_trailer(search))
-            return true;
-        at++;
-    }
-    if (bytes.size >= search->size + LAYOUT_TRAILER_SIZE)
-        search->size = bytes.size - LAYOUT_TRAILER_SIZE + 1;
-    return false;
-}
-
-lsm_status layout_block_search(struct file *file, const struct uuid *uuid, uint64_t offset,
-                               uint64_t end, uint32_t size_max, struct block_place *out)
-{
-    CLEANUP(block_search_release)
-    struct block_search search = {.size = 1, .crc = seed_of(uuid, offset)};
-    const uint64_t limit = (uint64_t)size_max + LAYOUT_TRAILER_SIZE;
-    const uint64_t left = end > offset ? end - offset : 0;
-    const size_t all = (size_t)(left < limit ? left : limit);
-    size_t wanted = SEARCH_SIZE_MIN;
-
-    for (;; wanted *= 2) {
-        const size_t had = search.bytes.size;
-
-        if (wanted > all)
-            wanted = all;
-        TRY(buf_reserve(&search.bytes, wanted));
-        TRY(file_read_exact(file, offset + had, (uint8_t *)search.bytes.data + had, wanted - had));
-        search.bytes.size = wanted;
-        if (search_bytes(&search)) {
-            *out = (struct block_place){.offset = offset, .size = (uint32_t)search.size};
-            return LSM_OK;
-        }
-        if (wanted == all)
-            return LSM_NOT_FOUND;
-    }
-}
-
-lsm_status layout_trailer_search(struct file *file, uint64_t offset, uint64_t end, uint64_t *out)
-{
-    CLEANUP(lsm_buf_free) lsm_buf bytes = LSM_BUF_INIT;
-
-    // A trailer ends behind `offset`, so the first one looked at ends right there.
-    for (uint64_t at = offset + 1 > LAYOUT_TRAILER_SIZE ? offset + 1 - LAYOUT_TRAILER_SIZE : 0;
-         at + LAYOUT_TRAILER_SIZE <= end; at += SEARCH_SIZE_MIN - LAYOUT_TRAILER_SIZE + 1) {
-        const uint64_t left = end - at;
-        const size_t size = left < SEARCH_SIZE_MIN ? (size_t)left : SEARCH_SIZE_MIN;
-        size_t found;
-
-        TRY(buf_reserve(&bytes, size));
-        TRY(file_read_exact(file, at, bytes.data, size));
-        bytes.size = size;
-        found = find_trailer(slice_of_buf(&bytes), 0);
-        if (found < size) {
-            *out = at + found + LAYOUT_TRAILER_SIZE;
-            return LSM_OK;
-        }
-    }
-    *out = end;
     return LSM_OK;
 }

@@ -43,8 +43,11 @@
 #include "sstable/cache.h"
 #include "sstable/compress.h"
 
-#define LAYOUT_TRAILER_SIZE 25
-#define LAYOUT_FOOTER_SIZE  64
+#define LAYOUT_TRAILER_SIZE   25
+#define LAYOUT_TRAILER_TAG_AT 5
+#define LAYOUT_TRAILER_CRC_AT 21
+#define LAYOUT_TAG_SIZE       16
+#define LAYOUT_FOOTER_SIZE    64
 
 #define LAYOUT_KEY_SIZE_MAX   65535
 #define LAYOUT_VALUE_SIZE_MAX 65536
@@ -77,6 +80,10 @@ struct footer {
     uint64_t block_count;
 };
 
+// The checksum of what identifies a place in a file; those of blocks and of the footer go on
+// from it.
+uint32_t layout_place_crc(const struct uuid *uuid, uint64_t offset);
+
 // The block between two offsets of a checked footer.
 struct block_place layout_place_between(uint64_t offset, uint64_t end);
 
@@ -104,14 +111,5 @@ struct layout_read {
 // the caller owns one reference. A block of more than `raw_max` bytes is refused
 // before memory is taken for it.
 lsm_status layout_block_read(const struct layout_read *read, struct block **out);
-
-// The block that starts at `offset`, found by its trailer alone, for a file whose index is
-// lost; it ends at `end` or before, and has at most `size_max` stored bytes. LSM_NOT_FOUND
-// (without words) when none verifies there.
-lsm_status layout_block_search(struct file *file, const struct uuid *uuid, uint64_t offset,
-                               uint64_t end, uint32_t size_max, struct block_place *out);
-// The first offset behind `offset` before which there may be a trailer, or `end`: where to look
-// for a block when the one at `offset` does not verify.
-lsm_status layout_trailer_search(struct file *file, uint64_t offset, uint64_t end, uint64_t *out);
 
 #endif
