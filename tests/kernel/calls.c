@@ -202,15 +202,6 @@ static struct calls *calls_new(struct scene *scene)
     return calls;
 }
 
-static bool judge(struct scene *scene, int how)
-{
-    if (WIFEXITED(how) && WEXITSTATUS(how) == EXIT_SKIPPED)
-        return scene_skip(scene, "system calls cannot be filtered here");
-    if (WIFSIGNALED(how))
-        return ledger_trouble(scene->ledger, "killed by signal %d", WTERMSIG(how));
-    return how == 0 || ledger_trouble(scene->ledger, "the process failed without a word");
-}
-
 bool calls_run(struct scene *scene, bool (*body)(struct scene *scene, struct calls *calls))
 {
     struct calls *calls = calls_new(scene);
@@ -235,5 +226,5 @@ bool calls_run(struct scene *scene, bool (*body)(struct scene *scene, struct cal
     if (child < 0 || waitpid(child, &how, 0) != child)
         return scene_failed(scene, "a process");
     (void)munmap(calls, sizeof *calls);
-    return judge(scene, how);
+    return scene_judge_child(scene, how, "system calls cannot be filtered here");
 }

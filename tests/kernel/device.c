@@ -19,6 +19,7 @@
 #define DATA_SIZE_MAX  (UINT64_C(2) << 30) // reserved, not used
 #define WRITE_SIZE_MAX (UINT32_C(128) << 10)
 #define REQUEST_MAX    (WRITE_SIZE_MAX + 4096)
+#define HELD_UP_US     2000         // how long it looks away
 #define FILE_NODE      FUSE_ROOT_ID // the mount is one file
 
 static void *shared_memory(uint64_t size)
@@ -42,6 +43,7 @@ struct server {
     int image;
     uint64_t size;     // of the image
     uint64_t last_end; // of the last write
+    struct random random;
     uint8_t request[REQUEST_MAX];
     uint8_t bytes[REQUEST_MAX];
 };
@@ -118,6 +120,28 @@ static bool is_failing(struct server *server, uint64_t offset)
     return atomic_load(&log->is_failing);
 }
 
+// How long a disk with a full cache, or one that remaps sectors, may take.
+static void take_time(struct server *server)
+{
+    const uint64_t dice = random_below(&server->random, 100);
+    const uint64_t ms_max = dice == 0 ? 500 : dice < 10 ? 100 : 16;
+
+    (void)usleep((useconds_t)(1000 + random_below(&server->random, ms_max * 1000)));
+}
+
+static void wait_until_answered(struct server *server)
+{
+    struct device_log *log = server->log;
+
+    if (atomic_load(&log->is_slow))
+        take_time(server);
+    while (atomic_load(&log->is_hung)) {
+        atomic_store(&log->is_held_up, true);
+        (void)usleep(HELD_UP_US);
+    }
+    atomic_store(&log->is_held_up, false);
+}
+
 static void serve_write(struct server *server, uint64_t unique, const struct fuse_write_in *in)
 {
     const struct fuse_write_out out = {.size = in->size};
@@ -162,9 +186,11 @@ static void serve(struct server *server)
         serve_read(server, header->unique, body);
         break;
     case FUSE_WRITE:
+        wait_until_answered(server);
         serve_write(server, header->unique, body);
         break;
     case FUSE_FSYNC:
+        wait_until_answered(server);
         serve_flush(server, header->unique);
         break;
     case FUSE_FLUSH:
@@ -259,6 +285,26 @@ bool device_start(struct device *device, const char *image, const char *path,
 void device_fail_after(struct device *device, uint64_t records)
 {
     atomic_store(&device->log->fails_from, atomic_load(&device->log->count) + records);
+}
+
+void device_slow_down(struct device *device)
+{
+    atomic_store(&device->log->is_slow, true);
+}
+
+void device_hang(struct device *device)
+{
+    atomic_store(&device->log->is_hung, true);
+}
+
+bool device_is_held_up(const struct device *device)
+{
+    return atomic_load(&device->log->is_held_up);
+}
+
+void device_go_on(struct device *device)
+{
+    atomic_store(&device->log->is_hung, false);
 }
 
 void device_stop(struct device *device, const char *path)

@@ -30,6 +30,9 @@ struct device_log {
     _Atomic bool is_full;        // records are missing
     _Atomic uint64_t fails_from; // this many records on; UINT64_MAX: never
     _Atomic bool is_failing;     // every write and flush gives EIO, and nothing is stored
+    _Atomic bool is_slow;        // each waits before it is answered
+    _Atomic bool is_hung;        // none is answered
+    _Atomic bool is_held_up;     // one waits for is_hung to end
     struct device_record *records;
     uint8_t *data;
 };
@@ -48,6 +51,14 @@ bool device_start(struct device *device, const char *image, const char *path,
 // takes a write of which only the end fails for a good one, so the failure waits for a write that
 // does not go on where the last one ended.
 void device_fail_after(struct device *device, uint64_t records);
+
+// Has each write and flush take its time: mostly some milliseconds, at times half a second.
+void device_slow_down(struct device *device);
+
+// Has all writes and flushes wait, until device_go_on(). Reads wait behind them.
+void device_hang(struct device *device);
+bool device_is_held_up(const struct device *device); // whether one waits
+void device_go_on(struct device *device);
 
 // Unmounts and ends the server. The log stays until device_free().
 void device_stop(struct device *device, const char *path);

@@ -267,13 +267,9 @@ static bool run_in_group(struct scene *scene, const char *group)
     }
     if (child < 0 || waitpid(child, &how, 0) != child)
         return scene_failed(scene, "a process");
-    if (WIFSIGNALED(how))
-        return ledger_trouble(scene->ledger, "killed by signal %d", WTERMSIG(how));
-    if (WEXITSTATUS(how) == EXIT_SKIPPED)
-        return scene_skip(scene, "a memory cgroup cannot be limited and entered here");
     scene_tell(scene, "%" PRIu64 " KiB of %d MiB and %d MiB", atomic_load(most), TOTAL_MIB,
                SLACK_MIB);
-    return how == 0 || ledger_trouble(scene->ledger, "the load failed in its group");
+    return scene_judge_child(scene, how, "a memory cgroup cannot be limited and entered here");
 }
 
 static void remove_group(const char *group)

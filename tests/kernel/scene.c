@@ -42,6 +42,21 @@ bool scene_open_read_only(struct scene *scene)
     return open_with(scene, lsm_open_read_only);
 }
 
+bool scene_open_with(struct scene *scene, const struct setting *settings, size_t count)
+{
+    lsm_options *options;
+    lsm_status status = lsm_options_new(&options);
+
+    if (status != LSM_OK)
+        return ledger_trouble(scene->ledger, "options: %s", lsm_errmsg());
+    for (size_t i = 0; i < count && status == LSM_OK; i++)
+        status = lsm_options_set(options, settings[i].name, settings[i].value);
+    if (status == LSM_OK)
+        status = lsm_open(scene->path, options, &scene->db);
+    lsm_options_free(options);
+    return status == LSM_OK || ledger_trouble(scene->ledger, "opening: %s", lsm_errmsg());
+}
+
 bool scene_close(struct scene *scene)
 {
     const lsm_status status = lsm_close(scene->db);
@@ -103,6 +118,29 @@ bool scene_live_and_kill(struct scene *scene)
     (void)kill(child, SIGKILL);
     (void)waitpid(child, NULL, 0);
     return !atomic_load(&scene->ledger->is_in_trouble);
+}
+
+bool scene_judge_child(struct scene *scene, int how, const char *why)
+{
+    if (WIFSIGNALED(how))
+        return ledger_trouble(scene->ledger, "killed by signal %d", WTERMSIG(how));
+    if (WEXITSTATUS(how) == EXIT_SKIPPED)
+        return scene_skip(scene, why);
+    return how == 0 || ledger_trouble(scene->ledger, "a process failed without a word");
+}
+
+bool scene_in_child(struct scene *scene, bool (*body)(struct scene *scene), const char *why)
+{
+    pid_t child;
+    int how;
+
+    fflush(NULL);
+    child = fork();
+    if (child == 0)
+        _exit(body(scene) ? 0 : 1);
+    if (child < 0 || waitpid(child, &how, 0) != child)
+        return scene_failed(scene, "a process");
+    return scene_judge_child(scene, how, why);
 }
 
 // --- expectations ---

@@ -38,6 +38,14 @@ int scenes_run(const char *name, enum needs needs, const struct scenario *scenar
 
 bool scene_open(struct scene *scene);
 bool scene_open_read_only(struct scene *scene);
+
+struct setting {
+    const char *name;
+    const char *value;
+};
+
+// With these options, and the default for what they do not name.
+bool scene_open_with(struct scene *scene, const struct setting *settings, size_t count);
 bool scene_close(struct scene *scene);
 
 // How writes of a life may end.
@@ -55,6 +63,12 @@ bool scene_check(struct scene *scene, const struct cut *cut);
 
 // A life in a process that is killed while it runs.
 bool scene_live_and_kill(struct scene *scene);
+
+// Runs `body` in a process of its own, as scene_judge_child().
+bool scene_in_child(struct scene *scene, bool (*body)(struct scene *scene), const char *why);
+// What became of a process that has ended as `how` tells. With EXIT_SKIPPED it says that it may
+// not do what it is for: the scene is left out, `why` tells the reason.
+bool scene_judge_child(struct scene *scene, int how, const char *why);
 
 // That the open database's health is `state`.
 bool scene_expect_health(struct scene *scene, lsm_health_state state);
