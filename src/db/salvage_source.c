@@ -25,6 +25,7 @@ struct owners {
     struct owner *items;
     size_t count;
     uint64_t unread_manifest; // the highest number of one whose header does not verify
+    struct failure failure;   // to read a header; LSM_OK: none
 };
 
 static void owners_release(struct owners *owners)
@@ -94,6 +95,8 @@ static lsm_status look_at_file(void *ctx, const char *name, uint64_t size, bool 
     if (salvage_is_stopped(status))
         return status;
     if (status != LSM_OK) {
+        if (status == LSM_IO)
+            failure_capture(&owners->failure, status);
         if (kind == FILENAME_MANIFEST)
             raise(&owners->unread_manifest, number);
         return LSM_OK;
@@ -128,6 +131,8 @@ static lsm_status refuse_owners(const struct owners *owners)
 static lsm_status choose_owner(const struct owners *owners, const struct uuid *named,
                                const struct owner **out)
 {
+    if (owners->count == 0 && owners->failure.status != LSM_OK)
+        return failure_raise(&owners->failure);
     if (owners->count == 0)
         return lsm_fail(LSM_INVALID, "%s: holds no file of a database that verifies",
                         owners->dir->path);
@@ -143,7 +148,7 @@ static lsm_status choose_owner(const struct owners *owners, const struct uuid *n
 static lsm_status look_around(struct salvage_source *source, const struct uuid *named)
 {
     CLEANUP(owners_release) struct owners owners = {.dir = source->dir};
-    const struct owner *owner;
+    const struct owner *owner = NULL;
 
     TRY(dir_list(source->dir, look_at_file, &owners));
     TRY(choose_owner(&owners, named, &owner));
@@ -241,6 +246,7 @@ static lsm_status take_edit(void *ctx, uint64_t offset, uint64_t size, const str
 static lsm_status make_stores(struct salvage_source *source)
 {
     TRY(fd_cache_new(&source->bin, OPEN_FILES_MAX, &source->fds));
+    fd_cache_serve(source->fds, source->dir);
     TRY(cache_new(CACHE_BYTES, &source->bin, &source->cache));
     TRY(unlinker_new(source->dir, &source->poison, &source->unlinker));
     unlinker_hold(source->unlinker);

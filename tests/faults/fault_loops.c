@@ -47,10 +47,6 @@ static const struct way {
 // What is deliberately never failed.
 static const struct site_excuse excuses[] = {
     {"db/txn_commit.c", "env_random", "the manual scheduler never pauses after a conflict"},
-    {"db/salvage.c", "dir_open", "of a salvage that only looks; tests/damage"},
-    {"db/salvage_source.c", NULL, "what salvage tries when something else cannot be read"},
-    {"db/salvage_table.c", NULL, "what salvage tries when something else cannot be read"},
-    {"sstable/layout.c", "file_read_exact", "the search of salvage in damaged tables"},
     {NULL, NULL, NULL},
 };
 
@@ -224,6 +220,7 @@ static void check_after(struct trial *t, size_t live_before)
     const bool was_poisoned = is_poisoned(t);
 
     check_failure(t);
+    expect(t, LSM_OK, steps_run(w, t->scenario->after), "what comes after");
     check_reads(t, "after the fault");
     if (!world_is_wrong(w))
         check_power_cut(t);

@@ -78,6 +78,15 @@
         OPEN, PUT(0, 3, SMALL),                                                                    \
     }
 
+// Of a database that was killed, damaged like this.
+#define SALVAGE(of, how, call)                                                                     \
+    {                                                                                              \
+        .name = (of), .image = MIXED_IMAGE, .is_crashed = true, .is_closed = true,                 \
+        .before = {{.run = step_damage, .count = (how)}}, .act = {{.run = (call)}}, .after = {     \
+            {.run = step_judge_salvage}                                                            \
+        }                                                                                          \
+    }
+
 const struct scenario scenarios[] = {
     // Opening and closing.
     {.name = "open_new", .is_closed = true, .act = {OPEN, PUT(0, 1, SMALL)}},
@@ -242,12 +251,12 @@ const struct scenario scenarios[] = {
      .act = {LATER(100), LATER(100), LATER(100)}},
     {.name = "verify", .image = MIXED_IMAGE, .act = {{.run = step_verify}}},
     {.name = "options_file", .image = SMALL_IMAGE, .act = {{.run = step_options_file}}},
-    {.name = "salvage",
-     .image = MIXED_IMAGE,
-     .is_crashed = true,
-     .is_closed = true,
-     .before = {{.run = step_make_rescued}},
-     .act = {{.run = step_salvage}}},
+    SALVAGE("salvage", 0, step_salvage),
+    SALVAGE("salvage_without_current", WITHOUT_CURRENT | BAD_TABLES, step_salvage),
+    SALVAGE("salvage_without_manifest", WITHOUT_CURRENT | WITHOUT_MANIFEST, step_salvage),
+    SALVAGE("salvage_bad_manifest", BAD_MANIFEST | BAD_SEGMENTS, step_salvage),
+    SALVAGE("salvage_everything_bad", WITHOUT_CURRENT | BAD_MANIFEST | BAD_TABLES | BAD_SEGMENTS,
+            step_look_at_damage),
     {.name = "inspect", .image = TABLE_IMAGE, .act = {{.run = step_inspect}}},
     {.name = "look", .image = MIXED_IMAGE, .act = {{.run = step_look}, {.run = step_set_option}}},
 };

@@ -14,6 +14,7 @@ struct scenario {
     bool is_closed;                // the trial begins with the database closed
     struct step before[STEPS_MAX]; // then, without a fault
     struct step act[STEPS_MAX];    // then, with the fault
+    struct step after[STEPS_MAX];  // then, without it again; all of it must succeed
 };
 
 extern const struct scenario scenarios[];

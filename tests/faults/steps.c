@@ -1,6 +1,5 @@
 #include "faults/steps.h"
 
-#include "db/salvage.h"
 #include "env/filename.h"
 #include "faults/sites.h"
 
@@ -237,40 +236,6 @@ lsm_status step_inspect(struct world *w, const struct step *step)
 {
     (void)step;
     return dir_list(w->db->dir, inspect_file, w->db->dir);
-}
-
-#define RESCUED_DIR "/rescued"
-
-// The directory for what is salvaged, with nothing in it: what is there is looked at first.
-lsm_status step_make_rescued(struct world *w, const struct step *step)
-{
-    CLEANUP(dir_closep) struct dir *dir = NULL;
-
-    (void)step;
-    return dir_open(sim_env(w->sim), RESCUED_DIR, true, &dir);
-}
-
-// What cannot be read is lost to salvage, and told; the rest is there.
-lsm_status step_salvage(struct world *w, const struct step *step)
-{
-    const struct salvage_request request = {
-        .env = sim_env(w->sim), .from = WORLD_DIR, .to = RESCUED_DIR, .options = &w->options};
-    struct salvage_report report;
-    struct content expected;
-    uint64_t count = 0;
-
-    (void)step;
-    TRY(db_salvage(&request, &report));
-    world_expect(w, &expected);
-    for (unsigned i = 0; i < KEYSPACES; i++) {
-        for (unsigned key = 0; key < WORLD_KEYS; key++)
-            count += expected.numbers[i][key] != 0;
-    }
-    if (report.loss_count == 0 && report.lost_values == 0 && report.record_count != count)
-        world_wrong(w, "salvage finds %llu of %llu records and tells of no loss",
-                    (unsigned long long)report.record_count, (unsigned long long)count);
-    salvage_report_release(&report);
-    return LSM_OK;
 }
 
 // --- reading only ---

@@ -63,9 +63,23 @@ lsm_status step_open(struct world *w, const struct step *step);
 lsm_status step_close(struct world *w, const struct step *step);
 lsm_status step_unborn(struct world *w, const struct step *step); // made up to call `count`
 lsm_status step_options_file(struct world *w, const struct step *step);
-lsm_status step_inspect(struct world *w, const struct step *step); // every table, as lsmctl does
-lsm_status step_make_rescued(struct world *w, const struct step *step);
-lsm_status step_salvage(struct world *w, const struct step *step);   // into a new database
+lsm_status step_inspect(struct world *w, const struct step *step);   // every table, as lsmctl does
 lsm_status step_read_only(struct world *w, const struct step *step); // opens, reads, closes
+
+// --- salvage ---
+
+enum damage {
+    WITHOUT_CURRENT = 1,
+    WITHOUT_MANIFEST = 2,
+    BAD_MANIFEST = 4,
+    BAD_TABLES = 8,
+    BAD_SEGMENTS = 16,
+};
+
+lsm_status step_damage(struct world *w, const struct step *step);  // in a copy, as `count` says
+lsm_status step_salvage(struct world *w, const struct step *step); // the copy, into a new one
+lsm_status step_look_at_damage(struct world *w, const struct step *step); // into none
+// The new database is whole or does not open, and the copy is as it was.
+lsm_status step_judge_salvage(struct world *w, const struct step *step);
 
 #endif

@@ -55,6 +55,9 @@ struct world {
     lsm_db *db; // NULL: closed
     lsm_keyspace *other;
     struct history history;
+    uint32_t damaged_sum; // of the copy that is salvaged
+    bool is_rescued;      // that succeeded
+    uint64_t rescued_count;
     char problem[1024]; // the first thing that was wrong; "" when nothing was
 };
 
