@@ -246,6 +246,7 @@ static lsm_status take_edit(void *ctx, uint64_t offset, uint64_t size, const str
 static lsm_status make_stores(struct salvage_source *source)
 {
     TRY(fd_cache_new(&source->bin, OPEN_FILES_MAX, &source->fds));
+    fd_cache_serve(source->fds, source->dir);
     TRY(cache_new(CACHE_BYTES, &source->bin, &source->cache));
     TRY(unlinker_new(source->dir, &source->poison, &source->unlinker));
     unlinker_hold(source->unlinker);

@@ -3,6 +3,17 @@
 #include <inttypes.h>
 
 #include "base/plant.h"
+#include "env/fd_cache.h"
+
+lsm_status file_open(struct dir *dir, const char *name, enum file_mode mode, struct file **out)
+{
+    lsm_status status = file_open_once(dir, name, mode, out);
+
+    if (LIKELY(status != LSM_BUSY) || dir->spare == NULL)
+        return status;
+    fd_cache_make_room(dir->spare);
+    return file_open_once(dir, name, mode, out);
+}
 
 lsm_status file_read_exact(struct file *file, uint64_t offset, void *to, size_t size)
 {

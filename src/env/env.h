@@ -18,12 +18,14 @@
 #include "base/uuid.h"
 
 struct env;
+struct fd_cache;
 
 // A directory held by a descriptor: names are looked up in it whatever becomes
 // of its path. `path` is for messages.
 struct dir {
     struct env *env;
     const char *path;
+    struct fd_cache *spare; // closes what it can when descriptors run out: fd_cache_serve()
 };
 
 // An open regular file. `name` is its name in its directory, for messages.
@@ -149,8 +151,12 @@ static inline lsm_status dir_free_space(struct dir *dir, uint64_t *bytes)
     return dir->env->ops->free_space(dir, bytes);
 }
 
-static inline lsm_status file_open(struct dir *dir, const char *name, enum file_mode mode,
-                                   struct file **out)
+// When the system has no descriptor left, the directory's descriptor cache makes room and it
+// is tried once more. The caller holds no lock of a rank from LOCK_TABLES on.
+lsm_status file_open(struct dir *dir, const char *name, enum file_mode mode, struct file **out);
+// For who does: does not try again.
+static inline lsm_status file_open_once(struct dir *dir, const char *name, enum file_mode mode,
+                                        struct file **out)
 {
     return dir->env->ops->file_open(dir, name, mode, out);
 }

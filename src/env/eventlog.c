@@ -194,9 +194,9 @@ static lsm_status open_file_locked(struct eventlog *log)
 
     if (log->file != NULL)
         return LSM_OK;
-    status = file_open(log->dir, name.text, FILE_WRITE, &file);
+    status = file_open_once(log->dir, name.text, FILE_WRITE, &file);
     if (status == LSM_NOT_FOUND)
-        status = file_open(log->dir, name.text, FILE_CREATE, &file);
+        status = file_open_once(log->dir, name.text, FILE_CREATE, &file);
     TRY(status);
     TRY(file_size(file, &size));
     log->file = MOVE(file);

@@ -19,8 +19,9 @@ struct open_file {
 };
 
 struct fd_cache {
-    struct epoch_bin *bin; // immutable, like the next one
+    struct epoch_bin *bin; // immutable, like the next two
     size_t open_max;
+    struct dir *served; // NULL: none
 
     struct mutex mu; // rank LOCK_TABLES; guards the ring
     struct cached_file *hand;
@@ -59,7 +60,16 @@ void fd_cache_free(struct fd_cache *cache)
     if (cache == NULL)
         return;
     assert(cache->open_count == 0);
+    if (cache->served != NULL)
+        cache->served->spare = NULL;
     cache_unref(cache);
+}
+
+void fd_cache_serve(struct fd_cache *cache, struct dir *dir)
+{
+    assert(cache->served == NULL && dir->spare == NULL);
+    cache->served = dir;
+    dir->spare = cache;
 }
 
 size_t fd_cache_open_count(struct fd_cache *cache)
@@ -170,6 +180,14 @@ static void shrink_locked(struct fd_cache *cache, size_t count)
         evict_locked(cache, victim_locked(cache));
 }
 
+void fd_cache_make_room(struct fd_cache *cache)
+{
+    mutex_lock(&cache->mu);
+    shrink_locked(cache, cache->open_count / 2);
+    mutex_unlock(&cache->mu);
+    (void)epoch_collect(cache->bin);
+}
+
 // --- cached files ---
 
 void cached_file_init(struct cached_file *cf, struct fd_cache *cache, struct dir *dir,
@@ -208,26 +226,12 @@ static void collect_when_many(struct fd_cache *cache)
         (void)epoch_collect(cache->bin);
 }
 
-static lsm_status open_making_room(struct cached_file *cf, struct open_file **out)
-{
-    struct fd_cache *cache = cf->cache;
-    lsm_status status = open_file_new(cf, out);
-
-    if (status != LSM_BUSY)
-        return status;
-    mutex_lock(&cache->mu);
-    shrink_locked(cache, cache->open_count / 2);
-    mutex_unlock(&cache->mu);
-    (void)epoch_collect(cache->bin);
-    return open_file_new(cf, out);
-}
-
 static lsm_status get_by_opening(struct cached_file *cf, struct file **out)
 {
     CLEANUP(open_file_freep) struct open_file *open = NULL;
     struct fd_cache *cache = cf->cache;
 
-    TRY(open_making_room(cf, &open));
+    TRY(open_file_new(cf, &open));
     mutex_lock(&cache->mu);
     if (cf->open == NULL) { // else another thread was faster, and ours is closed
         shrink_locked(cache, cache->open_max - 1);

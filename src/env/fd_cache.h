@@ -1,5 +1,8 @@
 // fd_cache.h -- a bound on open descriptors over tables and segments.
 //
+// What is open here is open for speed only: when the system has no descriptor left for another
+// file of the directory that a cache serves, it closes some.
+//
 // A cached file is a name that is opened when first read and closed again when
 // others need the descriptor. It is used inside an epoch section only: eviction
 // retires the open file, so it stays open for the sections that see it.
@@ -34,6 +37,12 @@ struct cached_file {
 lsm_status fd_cache_new(struct epoch_bin *bin, size_t open_max, struct fd_cache **out);
 // All cached files have been released.
 void fd_cache_free(struct fd_cache *cache);
+// Has file_open() in `dir` make room here, until the cache is freed, before the directory is
+// closed. Before use by several threads.
+void fd_cache_serve(struct fd_cache *cache, struct dir *dir);
+// Closes half of the open files, but for those that an epoch section sees: the next one goes
+// on with it.
+void fd_cache_make_room(struct fd_cache *cache);
 size_t fd_cache_open_count(struct fd_cache *cache);
 
 void cached_file_init(struct cached_file *cf, struct fd_cache *cache, struct dir *dir,
@@ -42,10 +51,10 @@ void cached_file_init(struct cached_file *cf, struct fd_cache *cache, struct dir
 void cached_file_release(struct cached_file *cf);
 
 // The open file, which the caller, who is inside an epoch section, may use until it
-// leaves it. Opens the file for reading when it is not open; when the system has no
-// descriptor left, closes others and tries again. LSM_BUSY when sections still open,
-// the caller's among them, see all of those: a later section succeeds. A file that is
-// missing is LSM_CORRUPT, for something names it.
+// leaves it. Opens the file for reading when it is not open. LSM_BUSY when the system has no
+// descriptor left, and sections still open, the caller's among them, see all that were closed
+// to make room: a later section succeeds. A file that is missing is LSM_CORRUPT, for something
+// names it.
 lsm_status cached_file_get(struct cached_file *cf, struct file **out);
 
 #endif

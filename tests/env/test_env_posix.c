@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "env/env.h"
+#include "env/fd_cache.h"
 
 #define assert_ok(call)            cr_assert(eq(int, (call), LSM_OK), "%s", lsm_errmsg())
 #define assert_status(call, wants) cr_assert(eq(int, (call), (wants)), "%s", lsm_errmsg())
@@ -189,6 +189,49 @@ Test(posix, with_no_descriptor_left_the_system_is_busy)
     assert_status(dir_lock(f.dir, "LOCK", &lock), LSM_BUSY);
     limit.rlim_cur = limit.rlim_max;
     cr_assert(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+// Every descriptor that is left goes into files read through a cache; then a file is made.
+Test(posix, a_new_file_finds_a_descriptor_that_was_only_cached)
+{
+    enum { FILES = 16, LIMIT = 40 };
+    struct cached_file files[FILES];
+    struct rlimit limit = {.rlim_cur = LIMIT, .rlim_max = LIMIT};
+    struct fd_cache *cache = NULL;
+    struct epoch_bin bin;
+    struct file *made[LIMIT] = {NULL};
+    size_t count = 0;
+    char name[16];
+
+    epoch_bin_init(&bin);
+    assert_ok(fd_cache_new(&bin, FILES, &cache));
+    fd_cache_serve(cache, f.dir);
+    for (int i = 0; i < FILES; i++) {
+        struct file *file = NULL;
+        EPOCH_SECTION();
+
+        snprintf(name, sizeof name, "%d", i);
+        create_closed(name, "x");
+        cached_file_init(&files[i], cache, f.dir, name);
+        assert_ok(cached_file_get(&files[i], &file));
+    }
+    cr_assert(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    // Half of the cache goes each time that none is left, down to the last one.
+    for (; count < LIMIT; count++) {
+        snprintf(name, sizeof name, "new%zu", count);
+        if (file_open(f.dir, name, FILE_CREATE, &made[count]) != LSM_OK)
+            break;
+    }
+    cr_assert(ge(sz, count, FILES));
+    cr_assert(lt(sz, count, LIMIT));
+    cr_assert(eq(sz, fd_cache_open_count(cache), 0));
+    while (count > 0)
+        assert_ok(file_close(made[--count]));
+    for (int i = 0; i < FILES; i++)
+        cached_file_release(&files[i]);
+    fd_cache_free(cache);
+    epoch_drain(&bin);
+    epoch_bin_release(&bin);
 }
 
 // --- the lock ---

@@ -30,6 +30,7 @@ static void setup(void)
     assert_ok(dir_open(sim_env(f.sim), "/db", true, &f.dir));
     epoch_bin_init(&f.bin);
     assert_ok(fd_cache_new(&f.bin, 1, &f.cache)); // raised to 8
+    fd_cache_serve(f.cache, f.dir);
     for (uint8_t i = 0; i < FILES; i++) {
         struct file *file = NULL;
         char name[16];
@@ -190,6 +191,50 @@ Test(fd_cache, with_no_descriptor_left_others_are_closed)
     epoch_exit();
     sim_set_fault(f.sim, NULL);
     get_and_check(21);
+}
+
+Test(fd_cache, a_new_file_takes_the_descriptor_of_one_that_is_only_cached)
+{
+    struct sim_fault once = {.ops = SIM_OP_OPEN, .at = 1, .status = LSM_BUSY};
+    struct file *file = NULL;
+
+    for (int i = 0; i < OPEN_MAX; i++)
+        get_and_check(i);
+    sim_set_fault(f.sim, &once);
+    assert_ok(file_open(f.dir, "new", FILE_CREATE, &file));
+    cr_assert(eq(sz, fd_cache_open_count(f.cache), OPEN_MAX / 2));
+    cr_assert(eq(sz, f.bin.count, 0)); // closed, not only hidden
+    assert_ok(file_close(file));
+}
+
+// A reader in its section keeps what it sees; what it does not see goes.
+Test(fd_cache, room_is_not_made_at_the_cost_of_a_reader)
+{
+    struct sim_fault for_ever = {.ops = SIM_OP_OPEN, .at = 1, .for_ever = true, .status = LSM_BUSY};
+    struct file *seen = NULL;
+    struct file *file = NULL;
+
+    epoch_enter();
+    assert_ok(cached_file_get(&f.files[0], &seen));
+    sim_set_fault(f.sim, &for_ever);
+    assert_status(file_open(f.dir, "new", FILE_CREATE, &file), LSM_BUSY);
+    sim_set_fault(f.sim, NULL);
+    cr_assert(file == NULL);
+    assert_byte(seen, 0);
+    epoch_exit();
+    assert_ok(file_open(f.dir, "new", FILE_CREATE, &file));
+    assert_ok(file_close(file));
+}
+
+Test(fd_cache, a_failure_of_another_kind_closes_nothing)
+{
+    struct sim_fault once = {.ops = SIM_OP_OPEN, .at = 1, .status = LSM_NO_SPACE};
+    struct file *file = NULL;
+
+    get_and_check(0);
+    sim_set_fault(f.sim, &once);
+    assert_status(file_open(f.dir, "new", FILE_CREATE, &file), LSM_NO_SPACE);
+    cr_assert(is_open(0));
 }
 
 Test(fd_cache, random_use_finds_the_right_bytes)

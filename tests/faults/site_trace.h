@@ -30,6 +30,7 @@
 #define dir_lock(...)        SITE_TRACED(dir_lock, false, __VA_ARGS__)
 #define dir_free_space(...)  SITE_TRACED(dir_free_space, false, __VA_ARGS__)
 #define file_open(...)       SITE_TRACED(file_open, false, __VA_ARGS__)
+#define file_open_once(...)  SITE_TRACED(file_open_once, false, __VA_ARGS__)
 #define file_rename(...)     SITE_TRACED(file_rename, false, __VA_ARGS__)
 #define file_unlink(...)     SITE_TRACED(file_unlink, false, __VA_ARGS__)
 #define file_stat(...)       SITE_TRACED(file_stat, false, __VA_ARGS__)

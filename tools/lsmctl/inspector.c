@@ -44,6 +44,7 @@ lsm_status inspector_open(const char *path, struct inspector **out)
     poison_init(&in->poison);
     TRY(dir_open(env_posix(), path, false, &in->dir));
     TRY(fd_cache_new(&in->bin, OPEN_FILES_MAX, &in->fds));
+    fd_cache_serve(in->fds, in->dir);
     TRY(cache_new(CACHE_BYTES, &in->bin, &in->cache));
     TRY(unlinker_new(in->dir, &in->poison, &in->unlinker));
     unlinker_hold(in->unlinker);
