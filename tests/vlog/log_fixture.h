@@ -26,6 +26,7 @@ enum shape {
     SHAPE_VALUES, // several separated values among inline ones
     SHAPE_HUGE,   // values larger than a segment
     SHAPE_COUNT,
+    SHAPE_VAST = SHAPE_COUNT, // larger than what is read or copied at once; takes no turns
 };
 
 struct content {
@@ -39,10 +40,11 @@ struct content {
 
 static inline void content_make(struct content *c, uint64_t ts, enum shape shape)
 {
-    static const size_t sizes[SHAPE_COUNT][CONTENT_MAX] = {
+    static const size_t sizes[SHAPE_COUNT + 1][CONTENT_MAX] = {
         {20, 0, 33},
         {701, 40, 1003},
         {5001, 7, 4099},
+        {2500001, 50, 300007},
     };
     struct random random = {.state = ts * 977};
 
