@@ -7,6 +7,12 @@ target_compile_options(lsm_flags INTERFACE
 # Offsets and times of 64 bits where a long has 32.
 target_compile_definitions(lsm_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64 _TIME_BITS=64)
 
+# Some compilers leave part of the 64-bit atomics of a 32-bit machine to a library.
+set(LSM_ATOMIC)
+if(CMAKE_SIZEOF_VOID_P EQUAL 4)
+  set(LSM_ATOMIC -latomic)
+endif()
+
 if(LSM_WERROR)
   target_compile_options(lsm_flags INTERFACE -Werror)
 endif()

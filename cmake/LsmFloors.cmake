@@ -13,7 +13,7 @@ function(lsm_floor NAME)
   target_include_directories(lsm_${NAME} ${scope} ${PROJECT_SOURCE_DIR}/include
     ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(lsm_${NAME} ${scope} lsm_flags PkgConfig::ZSTD PkgConfig::XXHASH
-    Threads::Threads m)
+    Threads::Threads m ${LSM_ATOMIC})
   foreach(floor ${ARG_BELOW})
     target_link_libraries(lsm_${NAME} ${scope} lsm_${floor})
   endforeach()

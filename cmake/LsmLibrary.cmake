@@ -27,7 +27,8 @@ target_include_directories(lsmkv INTERFACE ${PROJECT_SOURCE_DIR}/include)
 # thread-specific data when they end, which may be long after a dlclose().
 target_link_options(lsmkv PRIVATE -Wl,--version-script=${version_script} -Wl,--no-undefined
   -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodelete)
-target_link_libraries(lsmkv PRIVATE PkgConfig::ZSTD PkgConfig::XXHASH Threads::Threads m)
+target_link_libraries(lsmkv PRIVATE PkgConfig::ZSTD PkgConfig::XXHASH Threads::Threads m
+  ${LSM_ATOMIC})
 
 set(archive ${PROJECT_BINARY_DIR}/liblsmkv.a)
 add_custom_command(OUTPUT ${archive}

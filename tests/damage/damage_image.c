@@ -262,9 +262,10 @@ struct reading {
     struct image *image;
 };
 
-static lsm_status read_file(void *ctx, const char *name, uint64_t size, bool is_regular)
+static lsm_status read_file(void *ctx, const char *name, uint64_t file_size, bool is_regular)
 {
     const struct reading *reading = ctx;
+    const size_t size = (size_t)file_size;
     struct file *file;
     uint8_t *bytes = malloc(size + 1);
 

@@ -98,7 +98,7 @@ static uint64_t run_set(struct campaign *campaign, const struct op_list *ops, ui
 
 static void run_round(struct campaign *campaign, struct random *random)
 {
-    const size_t count = OPS_MIN + random_below(random, OPS_MAX - OPS_MIN);
+    const size_t count = (size_t)(OPS_MIN + random_below(random, OPS_MAX - OPS_MIN));
     struct op_list ops = {0};
     uint64_t first = 0;
 

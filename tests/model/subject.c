@@ -117,7 +117,7 @@ void subject_note_ts(struct subject *s, uint64_t ordinal, uint64_t ts)
     }
     s->ts[ordinal] = ts;
     if (s->ts_count <= ordinal)
-        s->ts_count = ordinal + 1;
+        s->ts_count = (size_t)ordinal + 1;
 }
 
 // The first ordinal whose timestamp is not below `ts`.

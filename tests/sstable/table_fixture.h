@@ -145,14 +145,14 @@ static inline void random_value(struct random *rng, const struct entry_shape *sh
     }
     memset(bytes, 'v', sizeof bytes);
     random_fill(rng, bytes, 4);
-    e->value = bytes_copy(bytes, random_below(rng, shape->value_max + 1));
+    e->value = bytes_copy(bytes, (size_t)random_below(rng, shape->value_max + 1));
 }
 
 static inline struct entry random_entry(struct random *rng, const struct entry_shape *shape)
 {
     struct entry e = {.keyspace = (uint32_t)random_below(rng, shape->keyspaces) * 0x10203};
     uint8_t key[512];
-    size_t size = shape->prefix_size + 1 + random_below(rng, shape->key_max);
+    size_t size = shape->prefix_size + 1 + (size_t)random_below(rng, shape->key_max);
 
     assert(size <= sizeof key && shape->value_max <= 4096);
     memset(key, 'p', shape->prefix_size);

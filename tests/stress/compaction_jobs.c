@@ -97,7 +97,7 @@ static void write_all(void)
         if (random_one_in(&random, 4))
             engine_delete(&f, key);
         else
-            engine_put(&f, key, random_below(&random, 300));
+            engine_put(&f, key, (size_t)random_below(&random, 300));
         if (i % COMMITS_PER_MEMTABLE != 0)
             continue;
         engine_rotate(&f);

@@ -88,7 +88,7 @@ static void work(void *ctx)
 
         use_key(w, &rng, random_below(&rng, range));
         if (random_one_in(&rng, 500))
-            cache_set_budget(w->cache, (1 + random_below(&rng, 8)) * 64 * 1024);
+            cache_set_budget(w->cache, (size_t)(1 + random_below(&rng, 8)) * 64 * 1024);
         if (random_one_in(&rng, 700)) {
             cache_charge(w->cache, 50000);
             cache_charge(w->cache, -50000);

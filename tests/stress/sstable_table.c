@@ -42,7 +42,7 @@ static void get(struct random *rng)
 static void scan(struct random *rng)
 {
     struct table_iter_options options = {.fill_cache = random_one_in(rng, 2)};
-    size_t i = random_below(rng, entries.count);
+    size_t i = (size_t)random_below(rng, entries.count);
     struct ikey from = entry_ikey(&entries.items[i]);
     struct iter *it;
 
@@ -66,7 +66,7 @@ static void work(void *ctx)
         else
             get(&rng);
         if (random_one_in(&rng, 300))
-            cache_set_budget(f.store.cache, 8192 * (1 + random_below(&rng, 8)));
+            cache_set_budget(f.store.cache, 8192 * (size_t)(1 + random_below(&rng, 8)));
         if (random_one_in(&rng, 100))
             (void)epoch_collect(&f.bin);
     }

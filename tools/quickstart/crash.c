@@ -198,7 +198,7 @@ static struct tally *read_journal(const struct stores *stores, uint64_t *count)
             give_up(LSM_OK, "commit %" PRIu64 " is there, %" PRIu64 " is not", number, found + 1);
         if (value.size != sizeof *records)
             give_up(LSM_OK, "the record of commit %" PRIu64 " is not whole", number);
-        records = reallocarray(records, found + 1, sizeof *records);
+        records = reallocarray(records, (size_t)found + 1, sizeof *records);
         if (records == NULL)
             give_up(LSM_OK, "out of memory");
         memcpy(&records[found++], value.data, sizeof *records);
@@ -238,7 +238,7 @@ static void check_commits(const struct stores *stores, uint64_t acknowledged)
 {
     uint64_t commits = 0, entries = 0;
     struct tally *records = read_journal(stores, &commits);
-    struct tally *found = calloc(commits + 1, sizeof *found);
+    struct tally *found = calloc((size_t)commits + 1, sizeof *found);
 
     if (found == NULL)
         give_up(LSM_OK, "out of memory");
