@@ -29,6 +29,8 @@
 
 // Flags, user byte, and at most five varints: keyspace, key size, expiry and two sizes.
 #define ENTRY_HEAD_SIZE_MAX (2 + 5 * VARINT_SIZE_MAX)
+// Flags, keyspace, key size and one byte of key: a tombstone.
+#define ENTRY_SIZE_MIN 4
 
 static uint32_t header_crc(const uint8_t *bytes, const struct uuid *uuid, uint64_t offset)
 {
@@ -78,7 +80,9 @@ bool frame_header_decode(const uint8_t *bytes, const struct uuid *uuid, uint64_t
     header.mark.offset = get_u64(bytes + AT_MARK_OFFSET);
     header.mark.segment = get_u32(bytes + AT_MARK_SEGMENT);
     header.edit_number = get_u64(bytes + AT_EDIT_NUMBER);
-    if (header.body_size > BODY_SIZE_MAX || header.entries_size > header.body_size)
+    // Memory is taken for so many entries before they are read.
+    if (header.body_size > BODY_SIZE_MAX || header.entries_size > header.body_size ||
+        header.entry_count > header.entries_size / ENTRY_SIZE_MIN)
         return false;
     *out = header;
     return true;

@@ -10,7 +10,18 @@ struct scan_state {
     void *ctx;
 };
 
-// The next offset behind `from` at which a whole frame verifies, or the end of what
+// Where to look on behind a header that verifies and a body that does not. What lies in the body
+// are values: a frame among them would be somebody's forgery, and to sum up each of many that
+// reach far would take for ever.
+static uint64_t behind_frame(const struct frame_scan *scan, uint64_t at,
+                             const struct frame_header *header)
+{
+    const uint64_t size = frame_size(header->body_size);
+
+    return size <= scan->limit - at ? at + size : at + FRAME_ALIGNMENT;
+}
+
+// The first offset from `from` on at which a whole frame verifies, or the end of what
 // the file holds.
 static lsm_status find_frame(struct scan_state *state, uint64_t from, uint64_t *at)
 {
@@ -20,7 +31,7 @@ static lsm_status find_frame(struct scan_state *state, uint64_t from, uint64_t *
     for (;;) {
         lsm_status status = frame_scan_find(state->scan, from, at, &header);
 
-        if (status == LSM_NOT_FOUND && from < state->scan->limit)
+        if (status == LSM_NOT_FOUND && from + FRAME_ALIGNMENT <= state->scan->limit)
             return frame_scan_used(state->scan, from, at);
         if (status == LSM_NOT_FOUND) { // less than a word is left
             *at = state->scan->limit;
@@ -30,7 +41,7 @@ static lsm_status find_frame(struct scan_state *state, uint64_t from, uint64_t *
         status = frame_scan_at(state->scan, *at, state->verify_values, &header, &entries);
         if (status != LSM_NOT_FOUND)
             return status;
-        from = *at + FRAME_ALIGNMENT;
+        from = behind_frame(state->scan, *at, &header);
     }
 }
 
@@ -50,7 +61,7 @@ static lsm_status scan_next(struct scan_state *state, uint64_t *at)
     }
     if (status != LSM_NOT_FOUND)
         return status;
-    TRY(find_frame(state, *at + FRAME_ALIGNMENT, &next));
+    TRY(find_frame(state, *at, &next));
     TRY(state->fn(state->ctx, *at, next - *at, NULL, slice_make("", 0)));
     *at = next;
     return LSM_OK;

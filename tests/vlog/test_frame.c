@@ -85,6 +85,21 @@ Test(frame, peer_rocksdb_12918_a_stale_or_misplaced_frame_never_verifies)
     cr_assert(not(frame_header_decode(bytes, &file, 136, &out)));
 }
 
+// Memory is taken for the entries that a header claims: no more than its body has room for.
+Test(frame, a_header_that_claims_more_entries_than_bytes_is_none)
+{
+    struct frame_header in = sample_header();
+    struct frame_header out;
+    uint8_t bytes[FRAME_HEADER_SIZE];
+
+    in.entry_count = (uint32_t)(in.entries_size / 4);
+    frame_header_encode(&in, &file, 128, bytes);
+    cr_assert(frame_header_decode(bytes, &file, 128, &out));
+    in.entry_count++;
+    frame_header_encode(&in, &file, 128, bytes);
+    cr_assert(not(frame_header_decode(bytes, &file, 128, &out)));
+}
+
 Test(frame, zeroes_are_no_header)
 {
     struct frame_header out;

@@ -5,6 +5,7 @@
 
 #include "log_fixture.h"
 #include "support/sim.h"
+#include "vlog/frame_scan.h"
 
 static struct sim *sim;
 static struct paper paper;
@@ -188,4 +189,46 @@ Test(segment_scan, a_failure_of_the_caller_or_of_a_read_ends_it)
     cr_assert(eq(int, segment_scan(w.dir, "000001.vlog", true, refuse, NULL), LSM_BUSY));
     sim_set_fault(sim, &fault);
     cr_assert(eq(int, segment_scan(w.dir, "000001.vlog", true, on_piece, &pieces), LSM_IO));
+}
+
+// Writes `count` headers one behind the other behind the last frame. Each verifies, and its body
+// reaches to the end of the file, and does not.
+static void forge_headers(uint64_t count)
+{
+    const uint64_t end = ends[4].offset + (count + 4096) * FRAME_HEADER_SIZE;
+    struct frame_header header = {.type = FRAME_COMMIT, .body_crc = 1};
+    uint8_t bytes[FRAME_HEADER_SIZE];
+    struct frame_scan scan;
+    struct file *file;
+
+    cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
+    cr_assert(eq(int, frame_scan_open(w.dir, "000001.vlog", &scan), LSM_OK));
+    cr_assert(eq(int, file_open(w.dir, "000001.vlog", FILE_WRITE, &file), LSM_OK));
+    cr_assert(eq(int, file_truncate(file, end), LSM_OK));
+    for (uint64_t i = 0; i < count; i++) {
+        const uint64_t at = ends[4].offset + i * FRAME_HEADER_SIZE;
+
+        header.body_size = end - at - FRAME_HEADER_SIZE;
+        header.entries_size = header.body_size;
+        frame_header_encode(&header, &scan.header.file_uuid, at, bytes);
+        cr_assert(eq(int, file_write_one(file, at, slice_make(bytes, sizeof bytes)), LSM_OK));
+    }
+    file_close_quietly(file);
+    frame_scan_close(&scan);
+    world_close(&w);
+}
+
+Test(segment_scan, bodies_that_overlap_are_not_read_for_each_header)
+{
+    const struct sim_fault count = {.ops = SIM_OP_READ, .at = UINT64_MAX, .status = LSM_IO};
+    struct pieces pieces = {0};
+
+    forge_headers(8000);
+    cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
+    sim_set_fault(sim, &count);
+    cr_assert(eq(int, segment_scan(w.dir, "000001.vlog", true, on_piece, &pieces), LSM_OK));
+    cr_assert(eq(sz, pieces.count, 5));
+    cr_assert(eq(u64, pieces.items[4].ts, 0));
+    cr_assert(lt(u64, sim_fault_matches(sim), 50), "%lu reads",
+              (unsigned long)sim_fault_matches(sim));
 }
