@@ -117,6 +117,8 @@ static lsm_status create(struct lsm_db *db, const char *name,
     manifest_lock(db->manifest);
     info.id = manifest_state_locked(db->manifest)->next_keyspace_id;
     manifest_unlock(db->manifest);
+    if (info.id == UINT32_MAX) // none is used twice
+        return lsm_fail(LSM_UNSUPPORTED, "lsm_keyspace_open: no id is left for a keyspace");
     (void)snprintf(info.name, sizeof info.name, "%s", name);
     change.id = info.id;
     change.name = lsm_str(name);

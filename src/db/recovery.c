@@ -72,6 +72,28 @@ static lsm_status new_state(struct lsm_db *db, struct manifest_state *state)
     return LSM_OK;
 }
 
+// No counter of 64 bits comes this near to its end in the life of a database; one that is said
+// to be there would start again at 0, or pass for a mark that means something else.
+#define COUNTER_MAX (UINT64_MAX - (UINT64_C(1) << 48))
+
+static lsm_status check_counter(const struct lsm_db *db, const char *what, uint64_t value)
+{
+    if (value <= COUNTER_MAX)
+        return LSM_OK;
+    return lsm_fail(LSM_UNSUPPORTED,
+                    "%s: its manifest or log states %s %llu, behind which few are left",
+                    db->dir->path, what, (unsigned long long)value);
+}
+
+static lsm_status check_counters(const struct lsm_db *db, const struct recovery *recovery)
+{
+    TRY(check_counter(db, "a timestamp of", recovery->last_ts));
+    TRY(check_counter(db, "the edit", recovery->state.edit_number));
+    TRY(check_counter(db, "the file number", recovery->state.next_file_id));
+    return check_counter(db, "the sequence number",
+                         log_recovery_found(recovery->log)->last_sequence);
+}
+
 static lsm_status read_existing(struct lsm_db *db, struct recovery *recovery)
 {
     struct manifest_state *state = &recovery->state;
@@ -97,7 +119,7 @@ static lsm_status read_existing(struct lsm_db *db, struct recovery *recovery)
     }
     recovery->last_wall_ns =
         found->last_wall_ns > state->last_wall_ns ? found->last_wall_ns : state->last_wall_ns;
-    return LSM_OK;
+    return check_counters(db, recovery);
 }
 
 lsm_status recovery_read(struct lsm_db *db, bool is_new, struct recovery *recovery)
