@@ -181,6 +181,7 @@ lsm_status frame_scan_at(struct frame_scan *scan, uint64_t offset, bool verify_v
         return LSM_NOT_FOUND;
     TRY(peek(scan, offset, FRAME_HEADER_SIZE + found.entries_size, &bytes));
     body = slice_make(bytes + FRAME_HEADER_SIZE, (size_t)found.entries_size);
+    scan->bytes_summed += body.size;
     if (frame_body_crc(body) != found.body_crc && !PLANTED(SKIP_FRAME_CRC))
         return LSM_NOT_FOUND;
     TRY(verify_padding(scan, offset, &found));

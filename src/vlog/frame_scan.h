@@ -18,6 +18,8 @@ struct frame_scan {
     lsm_buf window; // the bytes from `window_at` on
     uint64_t window_at;
     lsm_buf record; // the one being verified
+
+    uint64_t bytes_summed; // of bodies, so far; for tests
 };
 
 // Opens a file of the directory and reads its header, which must be a segment's.
