@@ -75,10 +75,7 @@ static int filter_calls(void)
 struct parcel {
     char byte;
     struct iovec io;
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control;
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
     struct msghdr message;
 };
 
@@ -88,7 +85,7 @@ static void parcel_init(struct parcel *parcel)
     parcel->io = (struct iovec){&parcel->byte, 1};
     parcel->message = (struct msghdr){.msg_iov = &parcel->io,
                                       .msg_iovlen = 1,
-                                      .msg_control = &parcel->control,
+                                      .msg_control = parcel->control,
                                       .msg_controllen = sizeof parcel->control};
 }
 

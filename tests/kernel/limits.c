@@ -128,24 +128,9 @@ static bool short_files(struct scene *scene)
 
 // --- memory ---
 
-static uint64_t status_kib(const char *field)
-{
-    char line[256];
-    uint64_t kib = 0;
-    FILE *file = fopen("/proc/self/status", "re");
-
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, field, strlen(field)) == 0)
-            kib = strtoull(line + strlen(field), NULL, 10);
-    }
-    if (file != NULL)
-        (void)fclose(file);
-    return kib;
-}
-
 static void take_memory_limit(void)
 {
-    const rlim_t now = status_kib("VmData:") << 10;
+    const rlim_t now = process_status("VmData:") << 10;
     struct rlimit data;
 
     // All threads run already: their stacks are in it.
@@ -244,8 +229,8 @@ static bool load_within(const char *path, struct random random, _Atomic uint64_t
         if (status != LSM_OK)
             return false;
         done += size + key.size;
-        if (random_one_in(&random, 512) && status_kib("RssAnon:") > *most)
-            *most = status_kib("RssAnon:");
+        if (random_one_in(&random, 512) && process_status("RssAnon:") > *most)
+            *most = process_status("RssAnon:");
     }
     lsm_buf_free(&got);
     return lsm_wait_idle(db) == LSM_OK && lsm_close(db) == LSM_OK;

@@ -78,6 +78,9 @@ bool scene_expect(struct scene *scene, const char *what, lsm_status status, lsm_
 // Attempts of the life that ended with `status`.
 uint64_t scene_ended(const struct scene *scene, lsm_status status);
 
+// A number of /proc/self/status, as "Threads:"; what is memory is in KiB.
+uint64_t process_status(const char *field);
+
 // Leaves the scene out. True: nothing is wrong.
 bool scene_skip(struct scene *scene, const char *why);
 
