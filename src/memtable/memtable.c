@@ -18,6 +18,11 @@
 // after P passes the node of every key that had one at P, in the version of P or in a
 // newer one. From there the list leads to the older versions, newest first, and these
 // are the direct successors of the node: all that is inserted later is newer still.
+//
+// Keys can be chosen that have one hash, which is part of the format and thus known to all.
+// Nobody walks further down a chain than keys get by chance: who looks for one descends the
+// list then, and a version whose older one is not found goes to the front like a new key. The
+// newest node of a key stays in front of its older ones, and a walk meets it first.
 
 #include "memtable/memtable.h"
 
@@ -38,6 +43,7 @@
 #define CHUNK_BYTES_MAX   (2u << 20)
 #define BYTES_PER_BUCKET  128 // about one entry with its node
 #define VERSION_STEPS_MAX 8   // versions walked over before a seek
+#define CHAIN_STEPS_MAX   32  // keys of a bucket walked over; it has 2 on average
 
 struct memtable {
     // Immutable.
@@ -259,25 +265,26 @@ static bool node_has_key(const struct skiplist_node *node, uint32_t keyspace, ls
 }
 
 // The link of the chain that leads to the newest node of a key, or the one at the
-// chain's end. `*found` is what it leads to.
+// chain's end. `*found` is what it leads to. NULL when the chain is too long to tell.
 static skiplist_link *index_find(const struct memtable *mem, uint32_t keyspace, lsm_slice key,
                                  uint64_t hash, struct skiplist_node **found)
 {
     skiplist_link *link = &mem->buckets[hash & mem->bucket_mask];
-    struct skiplist_node *node;
 
-    for (;;) {
-        node = atomic_load_explicit(link, memory_order_acquire);
-        if (node == NULL || (node->tag == tag_of(hash) && node_has_key(node, keyspace, key)))
-            break;
+    for (unsigned steps = 0; steps <= CHAIN_STEPS_MAX; steps++) {
+        struct skiplist_node *node = atomic_load_explicit(link, memory_order_acquire);
+
+        if (node == NULL || (node->tag == tag_of(hash) && node_has_key(node, keyspace, key))) {
+            *found = node;
+            return link;
+        }
         link = &node->chain;
     }
-    *found = node;
-    return link;
+    return NULL;
 }
 
 // Makes `node` the one the index knows its key by. `link` leads to the version before
-// it, `older`; or there is none.
+// it, `older`; or none is known.
 static void index_put(struct memtable *mem, struct skiplist_node *node, uint64_t hash,
                       skiplist_link *link, struct skiplist_node *older)
 {
@@ -331,7 +338,8 @@ static const struct skiplist_node *version_by_index(const struct memtable *mem,
     const struct skiplist_node *node;
     struct skiplist_node *newest;
 
-    (void)index_find(mem, key->keyspace, key->key, hash, &newest);
+    if (index_find(mem, key->keyspace, key->key, hash, &newest) == NULL)
+        return version_by_seek(mem, key);
     if (newest == NULL || newest->ts <= key->ts)
         return newest;
     node = skiplist_next(newest);

@@ -198,6 +198,41 @@ Test(memtable, keys_with_equal_hashes_are_told_apart)
     memtable_unref(mem);
 }
 
+// Walking over all of them for each would take 20,000,000,000 steps.
+Test(memtable, keys_chosen_to_collide_do_not_slow_it_down)
+{
+    const uint32_t count = 200000;
+    struct memtable *mem = new_memtable(INDEXED_SIZE);
+    struct entry found;
+
+    for (uint64_t ts = 1; ts <= 2 * count; ts++) {
+        const uint32_t number = __builtin_bswap32((uint32_t)(ts % count));
+        const lsm_slice key = slice_make(&number, sizeof number);
+        const struct entry entry = {.keyspace = 1,
+                                    .kind = ENTRY_VALUE,
+                                    .ts = ts,
+                                    .head = slice_head(key),
+                                    .key = key,
+                                    .value = slice_of("v")};
+
+        assert_ok(memtable_reserve(mem, 1, key.size + 1, 1));
+        memtable_insert(mem, &entry, 77);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t number = __builtin_bswap32(i);
+        const uint64_t first = i == 0 ? count : i;
+        const struct ikey old = {
+            .keyspace = 1, .key = slice_make(&number, sizeof number), .ts = first + count - 1};
+        const struct ikey new = {.keyspace = 1, .key = old.key, .ts = TS_MAX};
+
+        cr_assert(memtable_get(mem, &old, 77, &found));
+        cr_assert(eq(u64, found.ts, first));
+        cr_assert(memtable_get(mem, &new, 77, &found));
+        cr_assert(eq(u64, found.ts, first + count));
+    }
+    memtable_unref(mem);
+}
+
 Test(memtable, keys_of_any_bytes_and_sizes_are_ordered_by_memcmp)
 {
     static const uint8_t zeroes[16];
