@@ -14,6 +14,7 @@
 #include "compaction/compactor_core.h"
 
 #define AGEING_NS UINT64_C(60000000000) // between looks at an idle tree
+#define FRESH_NS  UINT64_C(200000000)   // a failure this old may have passed
 
 // --- waiting and telling ---
 
@@ -105,7 +106,7 @@ static void end_flush(struct compactor *c, lsm_status status)
     if (status == LSM_OK)
         course_succeed(&c->flushing);
     else
-        delay_ns = course_fail(&c->flushing, status);
+        delay_ns = course_fail(&c->flushing, status, clock_mono_ns(c->engine->env));
     compactor_change_locked(c);
     mutex_unlock(&c->mu);
     if (status != LSM_OK) {
@@ -143,7 +144,7 @@ static void fail_begin(struct compactor *c, struct job *job, lsm_status status)
     uint64_t delay_ns;
 
     mutex_lock(&c->mu);
-    delay_ns = course_fail(&c->merging, status);
+    delay_ns = course_fail(&c->merging, status, clock_mono_ns(c->engine->env));
     compactor_change_locked(c);
     mutex_unlock(&c->mu);
     scheduler_submit_after(c->scheduler, job, delay_ns);
@@ -340,7 +341,26 @@ lsm_status compactor_health(struct compactor *c)
     return course_health(c, &c->merging);
 }
 
-lsm_status compactor_flush_health(struct compactor *c)
+// Whether flushing has failed, and long enough ago to be tried again at once.
+static bool flush_is_to_be_hurried(struct compactor *c)
 {
-    return course_health(c, &c->flushing);
+    const uint64_t now_ns = clock_mono_ns(c->engine->env);
+    bool is_to_be;
+
+    mutex_lock(&c->mu);
+    is_to_be = c->flushing.last.status != LSM_OK && now_ns - c->flushing.failed_ns >= FRESH_NS;
+    mutex_unlock(&c->mu);
+    return is_to_be;
+}
+
+lsm_status compactor_check_flushing(struct compactor *c, struct flush_wait *wait)
+{
+    if (!wait->has_begun) {
+        wait->has_begun = true;
+        wait->failure_count = read_count(c, &c->flushing.failure_count);
+        if (!flush_is_to_be_hurried(c))
+            return course_health(c, &c->flushing);
+        scheduler_submit(c->scheduler, &c->flush_job);
+    }
+    return failure_since(c, &c->flushing, wait->failure_count);
 }

@@ -44,7 +44,17 @@ void compactor_resume(struct compactor *compactor);
 
 // The last failure of a job that has not succeeded since; LSM_OK when there is none.
 lsm_status compactor_health(struct compactor *compactor);
-// The same of flushes alone, for who waits for nothing else.
-lsm_status compactor_flush_health(struct compactor *compactor);
+
+// Of who waits for flushes, and looks at it now and then. Zeroed at first.
+struct flush_wait {
+    bool has_begun;
+    uint64_t failure_count; // when it began
+};
+
+// Why waiting for flushes is in vain; LSM_OK while it is not. A failure from before the wait
+// counts only if it is less than a fifth of a second old; an older one is tried again at once,
+// for space or memory may be back. So who writes to a full device hears of it at once, whoever
+// writes to one that has room again is not refused, and the device is not kept busy.
+lsm_status compactor_check_flushing(struct compactor *compactor, struct flush_wait *wait);
 
 #endif

@@ -150,7 +150,7 @@ lsm_status compactor_run_merge(struct compactor *c, struct compaction *compactio
         if (c->quarantine.count == 0)
             course_succeed(&c->merging);
     } else if (!is_stopped) {
-        uint64_t retry_ns = course_fail(&c->merging, status);
+        uint64_t retry_ns = course_fail(&c->merging, status, clock_mono_ns(c->engine->env));
 
         *delay_ns = is_damaged ? 0 : retry_ns;
     }

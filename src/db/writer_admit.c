@@ -45,19 +45,20 @@ static void wait_for_change(struct lsm_db *db, uint64_t deadline_ns)
 
 // Why waiting for `cause` to pass is in vain. Memtables and log wait for flushes: that merges
 // fail is no reason to refuse a write.
-static lsm_status health_of(struct lsm_db *db, enum stall_cause cause)
+static lsm_status check_progress(struct lsm_db *db, enum stall_cause cause, struct flush_wait *wait)
 {
     TRY(poison_check(&db->poison));
     if (cause == STALL_MEMTABLE || cause == STALL_LOG)
-        return compactor_flush_health(db->compactor);
+        return compactor_check_flushing(db->compactor, wait);
     return compactor_health(db->compactor);
 }
 
 // Waits for progress of a flush or a merge. Only the active memtable may hold up the log:
 // then it is handed to the flush.
-static lsm_status wait_for_progress(struct lsm_db *db, enum stall_cause cause)
+static lsm_status wait_for_progress(struct lsm_db *db, enum stall_cause cause,
+                                    struct flush_wait *wait)
 {
-    const lsm_status status = health_of(db, cause);
+    const lsm_status status = check_progress(db, cause, wait);
 
     if (status != LSM_OK)
         return lsm_fail_in(status, "writes wait for background work, which fails");
@@ -90,6 +91,7 @@ lsm_status writer_admit(struct writer *writer, const struct write_request *reque
     const uint64_t memory_bytes = request->frame.key_bytes;
     enum stall_cause cause = STALL_NONE;
     bool is_stopped = false;
+    struct flush_wait wait = {.has_begun = false};
     uint64_t delay_ns = throttle_delay_ns(db->throttle, log_bytes, &cause, &is_stopped);
 
     if (LIKELY(delay_ns == 0 && !is_stopped && !memory_is_full(writer, memory_bytes)))
@@ -98,7 +100,7 @@ lsm_status writer_admit(struct writer *writer, const struct write_request *reque
         return refuse_to_wait(cause == STALL_NONE ? STALL_MEMTABLE : cause);
 
     while (is_stopped || memory_is_full(writer, memory_bytes)) {
-        TRY(wait_for_progress(db, is_stopped ? cause : STALL_MEMTABLE));
+        TRY(wait_for_progress(db, is_stopped ? cause : STALL_MEMTABLE, &wait));
         delay_ns = throttle_delay_ns(db->throttle, log_bytes, &cause, &is_stopped);
     }
     owed_ns += delay_ns;

@@ -42,7 +42,6 @@ static void break_merges(void)
     compactor_resume(f.db->compactor);
     assert_status(lsm_wait_idle(f.db), LSM_IO);
     assert_status(compactor_health(f.db->compactor), LSM_IO);
-    assert_ok(compactor_flush_health(f.db->compactor));
 }
 
 static uint64_t flush_count(void)
@@ -80,6 +79,35 @@ Test(writer, a_write_that_waits_for_memory_fails_with_the_flush, .init = setup, 
     sim_set_fault(f.sim, NULL);
     assert_ok(lsm_flush(f.db)); // space is back
     assert_ok(put_numbered(0, 1000));
+}
+
+// The device is full for long enough that the next retry is seconds away; then there is room.
+Test(writer, a_write_after_a_failed_flush_has_it_tried_again, .init = setup, .fini = teardown)
+{
+    const struct sim_fault fault = {.ops = SIM_OP_WRITE,
+                                    .name_part = ".sst",
+                                    .at = 1,
+                                    .for_ever = true,
+                                    .status = LSM_NO_SPACE};
+    unsigned i = 0;
+
+    sim_set_fault(f.sim, &fault);
+    while (i < 400 && put_numbered(i, 1000) == LSM_OK)
+        i++;
+    for (int attempt = 0; attempt < 6; attempt++) {
+        const uint64_t failures = atomic_load(&f.db->compaction_stats.errors);
+
+        // One attempt per write, and none in the first moments after the last.
+        assert_status(put_numbered(i, 1000), LSM_NO_SPACE);
+        cr_assert(eq(u64, atomic_load(&f.db->compaction_stats.errors), failures));
+        sim_advance(f.sim, NS_PER_S / 5);
+        assert_status(put_numbered(i, 1000), LSM_NO_SPACE);
+        cr_assert(eq(u64, atomic_load(&f.db->compaction_stats.errors), failures + 1));
+    }
+    sim_set_fault(f.sim, NULL);
+    assert_status(put_numbered(i, 1000), LSM_NO_SPACE); // what has just failed
+    sim_advance(f.sim, NS_PER_S / 5);
+    assert_ok(put_numbered(i, 1000));
 }
 
 Test(writer, a_write_that_waits_for_level_0_fails_with_the_merge, .init = setup, .fini = teardown)
