@@ -133,7 +133,7 @@ static lsm_status decide(struct log_walk *walk)
 
 // --- what is known now ---
 
-// The chain below M. A segment without a frame holds nothing that anyone could need.
+// The chain below M. A segment without a frame there holds nothing that anyone could need.
 static lsm_status make_old_chain(struct log_recovery *r)
 {
     r->old_links = mem_alloc(r->walk.count * sizeof *r->old_links);
@@ -148,7 +148,7 @@ static lsm_status make_old_chain(struct log_recovery *r)
             break;
         if (link.id == r->walk.found.mark.segment)
             link.final_size = r->walk.found.mark.offset;
-        if (link.final_size == FIRST_FRAME_AT)
+        if (link.final_size <= FIRST_FRAME_AT)
             continue;
         r->old_links[r->old_count] = link;
         r->old_segments[r->old_count++] = w->segment;

@@ -3,6 +3,7 @@
 // Each test names a sentence of docs/design.md, "Recovery". Crashes at every call are
 // in test_log_crash.c.
 
+#include "forge.h"
 #include "recovery_fixture.h"
 #include "support/alloc_fault.h"
 
@@ -156,18 +157,142 @@ Test(log_recovery, the_manifests_own_mark_counts)
     assert_walk_is(LSM_CORRUPT);
 }
 
-Test(log_recovery, a_read_error_is_never_taken_for_the_end_of_the_log)
-{
-    uint64_t reads;
+// --- bad values ---
 
-    append_durable();
+// Above the mark lie commits 2 and 3, with a bad value in the latter, and, in another
+// segment, commit 4.
+static void append_bad_value(void)
+{
+    struct log_position end;
+
+    append_shape(1, SHAPE_SMALL);
+    sync_all();
+    append_shape(2, SHAPE_SMALL);
+    end = log_end(w.log);
+    append_shape(3, SHAPE_VALUES);
+    cr_assert(eq(u32, log_end(w.log).segment, 1));
+    append_shape(4, SHAPE_HUGE);
+    cr_assert(eq(u32, log_end(w.log).segment, 2));
+    end_world();
+    flip(1, end.offset + 500);
+}
+
+Test(log_recovery, what_is_linked_behind_a_bad_value_is_not_log)
+{
+    struct log_recovery *recovery;
+
+    append_bad_value();
+    start_world();
+    cr_assert(eq(int, walk(&recovery), LSM_OK), "%s", lsm_errmsg());
+    cr_assert(eq(u64, log_recovery_found(recovery)->last_ts, 2));
+    cr_assert(gt(u64, log_recovery_found(recovery)->torn_bytes, 9107), "commit 4 is given up");
+    log_recovery_free(recovery);
+    assert_recovers(2);
+}
+
+// --- frames behind the end ---
+
+// Behind the end of the log a frame claims an edit that the manifest has not.
+static void claim_an_edit(struct log_position at)
+{
+    struct frame_header header = forge_header(w.dir, at.segment, at.offset);
+
+    header.edit_number = paper.edit_number + 1;
+    forge_set_header(w.dir, at.segment, at.offset, &header);
+}
+
+Test(log_recovery, a_frame_behind_the_end_with_a_higher_edit_number_is_damage)
+{
+    struct log_position second, third;
+
+    append_shape(1, SHAPE_SMALL);
+    second = log_end(w.log);
+    append_shape(2, SHAPE_SMALL);
+    third = log_end(w.log);
+    append_shape(3, SHAPE_SMALL);
+    end_world();
+    flip(1, second.offset + 8);
+    start_world();
+    assert_walk_is(LSM_OK);
+    claim_an_edit(third);
+    assert_walk_is(LSM_CORRUPT);
+    assert_names(1);
+}
+
+Test(log_recovery, a_frame_in_a_later_segment_with_a_higher_edit_number_is_damage)
+{
+    struct log_position at;
+
+    append_shape(1, SHAPE_VALUES);
+    append_shape(2, SHAPE_VALUES);
+    append_shape(3, SHAPE_SMALL);
     append_shape(4, SHAPE_VALUES);
-    append_shape(5, SHAPE_HUGE);
+    cr_assert(eq(u32, log_end(w.log).segment, 2));
+    at = log_end(w.log);
+    append_shape(5, SHAPE_SMALL);
+    end_world();
+    flip(2, FIRST_FRAME_AT + 8);
+    start_world();
+    assert_walk_is(LSM_OK);
+    claim_an_edit(at);
+    assert_walk_is(LSM_CORRUPT);
+    assert_names(2);
+}
+
+// --- marks that nobody can have written ---
+
+// Has the first frame of segment 2 claim the mark.
+static void claim_a_mark(struct log_position mark)
+{
+    struct frame_header header = forge_header(w.dir, 2, FIRST_FRAME_AT);
+
+    header.mark = mark;
+    forge_set_header(w.dir, 2, FIRST_FRAME_AT, &header);
+}
+
+Test(log_recovery, a_mark_within_a_frame_or_between_two_words_is_damage)
+{
+    append_shape(1, SHAPE_VALUES);
+    append_shape(2, SHAPE_VALUES);
+    append_shape(3, SHAPE_VALUES);
     end_world();
     start_world();
-    for (reads = 1;; reads++) {
+    claim_a_mark((struct log_position){1, FIRST_FRAME_AT + 8});
+    assert_walk_is(LSM_CORRUPT);
+    claim_a_mark((struct log_position){2, FIRST_FRAME_AT + 3});
+    assert_walk_is(LSM_CORRUPT);
+    claim_a_mark((struct log_position){2, UINT64_MAX - 8});
+    assert_walk_is(LSM_CORRUPT);
+    claim_a_mark((struct log_position){UINT32_MAX, 0});
+    assert_walk_is(LSM_CORRUPT);
+}
+
+// Such a mark says no more than that the segment before is durable.
+Test(log_recovery, a_mark_before_the_first_frame_counts_as_the_start_of_its_segment)
+{
+    append_shape(1, SHAPE_VALUES);
+    append_shape(2, SHAPE_VALUES);
+    append_shape(3, SHAPE_VALUES);
+    end_world();
+    start_world();
+    claim_a_mark((struct log_position){2, 0});
+    for (size_t opens = 0; opens < 3; opens++) {
+        assert_recovers(3);
+        cr_assert(eq(u32, w.paper.chain[0].id, 1));
+        cr_assert(ne(u32, w.paper.chain[1].id, 2), "all of it has been copied");
+        end_world();
+        start_world();
+    }
+}
+
+// --- read errors ---
+
+// Makes each call of a recovery fail that only reads; the one that fails none gives `wanted`.
+static void assert_read_errors_are_returned(lsm_status wanted, uint64_t reads_min)
+{
+    for (uint64_t at = 1;; at++) {
         struct sim_fault fault = {.ops = SIM_OP_READ | SIM_OP_OPEN | SIM_OP_STAT | SIM_OP_LIST,
-                                  .at = reads,
+                                  .at = at,
                                   .status = LSM_IO};
         struct log_recovery *recovery = NULL;
         lsm_status status;
@@ -176,13 +301,56 @@ Test(log_recovery, a_read_error_is_never_taken_for_the_end_of_the_log)
         status = walk(&recovery);
         log_recovery_free(recovery);
         if (sim_fault_hits(sim) == 0) {
-            cr_assert(eq(int, status, LSM_OK));
+            cr_assert(eq(int, status, wanted), "%s", lsm_errmsg());
+            cr_assert(gt(u64, at, reads_min));
             break;
         }
-        cr_assert(eq(int, status, LSM_IO), "read %llu: %s", (unsigned long long)reads,
-                  lsm_errmsg());
+        cr_assert(eq(int, status, LSM_IO), "call %llu: %s", (unsigned long long)at, lsm_errmsg());
     }
-    cr_assert(gt(u64, reads, 8));
+    sim_set_fault(sim, NULL);
+}
+
+Test(log_recovery, a_read_error_is_never_taken_for_the_end_of_the_log)
+{
+    append_durable();
+    append_shape(4, SHAPE_VALUES);
+    append_shape(5, SHAPE_HUGE);
+    end_world();
+    start_world();
+    assert_read_errors_are_returned(LSM_OK, 8);
+}
+
+Test(log_recovery, a_read_error_is_never_taken_for_the_end_of_a_log_of_several_windows)
+{
+    log_set_segment_size(w.log, 8 << 20);
+    for (uint64_t ts = 1; ts <= 4; ts++)
+        append_shape(ts, ts % 2 == 0 ? SHAPE_VAST : SHAPE_SMALL);
+    end_world();
+    start_world();
+    assert_read_errors_are_returned(LSM_OK, 12);
+    assert_recovers(4);
+}
+
+Test(log_recovery, a_read_error_is_never_taken_for_a_torn_tail)
+{
+    append_bad_value(); // the walk is made twice
+    start_world();
+    assert_read_errors_are_returned(LSM_OK, 16);
+}
+
+Test(log_recovery, a_read_error_is_never_taken_for_a_segment_of_somebody_else)
+{
+    append_shape(1, SHAPE_VALUES);
+    append_shape(2, SHAPE_VALUES);
+    append_shape(3, SHAPE_VALUES);
+    end_world();
+    flip(2, FIRST_FRAME_AT + 8); // no link: searched for marks
+    start_world();
+    assert_read_errors_are_returned(LSM_OK, 8);
+    end_world();
+    flip(2, 20); // no header: searched for frames
+    start_world();
+    assert_read_errors_are_returned(LSM_CORRUPT, 8);
 }
 
 // --- a clean close ---
@@ -231,6 +399,24 @@ Test(log_recovery, a_cleanly_closed_log_that_is_cut_or_longer_is_damage)
     assert_walk_is(LSM_CORRUPT);
     assert_names(1);
     cr_assert(eq(int, file_close(file), LSM_OK));
+}
+
+// --- what changes after the walk ---
+
+Test(log_recovery, a_frame_that_is_damaged_between_walk_and_replay_is_corrupt)
+{
+    struct log_recovery *recovery;
+    struct seen seen = {0};
+
+    append_durable();
+    end_world();
+    start_world();
+    cr_assert(eq(int, walk(&recovery), LSM_OK));
+    forge_write(w.dir, 1, FIRST_FRAME_AT + 20, slice_of("damage"));
+    cr_assert(eq(int, log_recovery_replay(recovery, true, on_frame, &seen), LSM_CORRUPT));
+    assert_names(1);
+    cr_assert(eq(sz, seen.count, 0));
+    log_recovery_free(recovery);
 }
 
 // --- memory ---
