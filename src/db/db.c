@@ -194,9 +194,9 @@ static lsm_status make_ground(struct lsm_db *db, const struct uuid *db_uuid)
     TRY(stats_new(&db->stats));
     TRY(unlinker_new(db->dir, &db->poison, &db->unlinker));
     TRY(fd_cache_new(&db->bin, descriptor_budget(db), &db->fds));
+    fd_cache_serve(db->fds, db->dir);
     TRY(cache_new((size_t)db->options.cache_size, &db->bin, &db->cache));
     db->tables = (struct table_store){.dir = db->dir,
-    fd_cache_serve(db->fds, db->dir);
                                       .db_uuid = *db_uuid,
                                       .fds = db->fds,
                                       .cache = db->cache,
