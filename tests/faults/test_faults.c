@@ -367,66 +367,9 @@ Test(faults, peer_rocksdb_history_a_merge_that_cannot_read_an_input_keeps_all, .
     db_fixture_end(&f);
 }
 
-// --- devices that lie, and slow ones ---
+// --- slow devices ---
 
 static const struct env_ops *real_ops;
-static unsigned syncs_until_hidden; // of the log; 0: none is
-static bool has_hidden;
-
-// A sync whose failure the system reports one call late, as ext4 in its data mode may.
-static lsm_status late_sync(struct file *file)
-{
-    lsm_status status;
-
-    if (strstr(file->name, ".vlog") == NULL)
-        return real_ops->file_sync(file);
-    if (has_hidden) {
-        has_hidden = false;
-        return lsm_fail(LSM_IO, "%s: simulated failure of the sync before", file->name);
-    }
-    if (syncs_until_hidden == 0 || --syncs_until_hidden > 0)
-        return real_ops->file_sync(file);
-    set_fault(SIM_OP_SYNC, ".vlog", LSM_IO, false);
-    status = real_ops->file_sync(file);
-    cr_assert(eq(int, status, LSM_IO));
-    has_hidden = true;
-    return LSM_OK;
-}
-
-// The commit that the device lied about is lost, which nobody can help. From the report on
-// nothing is acknowledged, and what is there afterwards is a prefix, or called damaged.
-Test(faults, a_sync_error_reported_late_stops_all_writing)
-{
-    for (uint64_t seed = 0; seed < 40; seed++) {
-        struct env_ops ops;
-        lsm_status status;
-
-        db_fixture_start(&f);
-        real_ops = sim_env(f.sim)->ops;
-        ops = *real_ops;
-        ops.file_sync = late_sync;
-        sim_env(f.sim)->ops = &ops;
-        put_text(&f, "first", "durable");
-        syncs_until_hidden = 1;
-        put_text(&f, "second", "the device says that it is durable");
-        assert_status(lsm_put(f.db, NULL, lsm_str("third"), lsm_str("v"), NULL),
-                      LSM_OUTCOME_UNKNOWN);
-        assert_status(lsm_put(f.db, NULL, lsm_str("fourth"), lsm_str("v"), NULL), LSM_POISONED);
-        assert_status(lsm_sync(f.db), LSM_POISONED);
-        sim_env(f.sim)->ops = real_ops;
-        power_cut(seed == 0 ? SIM_NONE : SIM_RANDOM, seed);
-        status = lsm_open(DB_DIR, &f.options, &f.db);
-        cr_assert(status == LSM_OK || status == LSM_CORRUPT, "%s", lsm_errmsg());
-        if (status == LSM_OK) {
-            assert_holds(&f, NULL, "first", "durable");
-            if (lsm_exists(f.db, NULL, lsm_str("third")) == LSM_OK)
-                assert_ok(lsm_exists(f.db, NULL, lsm_str("second")));
-            assert_holds(&f, NULL, "fourth", NULL);
-            assert_ok(lsm_close(f.db));
-        }
-        sim_free(f.sim);
-    }
-}
 
 #define SLOW_NS (30 * NS_PER_S)
 
