@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/plant.h"
 #include "db/options_file.h"
 #include "db/recovery.h"
 #include "db/upkeep.h"
@@ -135,7 +136,8 @@ static bool answer_keyspace_options(void *ctx, uint32_t id, struct keyspace_opti
     if (out->versions_to_keep == KEYSPACE_INHERIT)
         out->versions_to_keep =
             atomic_load_explicit(&db->engine_options.versions_to_keep, memory_order_relaxed);
-    *is_dropped = atomic_load_explicit(&keyspace->is_drop_durable, memory_order_acquire) &&
+    *is_dropped = (atomic_load_explicit(&keyspace->is_drop_durable, memory_order_acquire) ||
+                   PLANTED(FORGET_UNDURABLE_DROP)) &&
                   keyspace_is_dropped_at(keyspace, oracle_oldest(db->oracle).ts);
     return true;
 }
@@ -288,8 +290,11 @@ static lsm_status make_time(struct lsm_db *db, const struct recovery *recovery)
 {
     TRY(add_keyspaces(db, &recovery->state));
     TRY(oracle_new(db->env, recovery->last_ts, recovery->last_wall_ns, &db->oracle));
-    return conflict_history_new((size_t)db->options.conflict_history_size, recovery->last_ts,
-                                &db->conflicts);
+    TRY(conflict_history_new((size_t)db->options.conflict_history_size, recovery->last_ts,
+                             &db->conflicts));
+    if (db->options.keys_in_errors)
+        conflict_history_show_keys(db->conflicts);
+    return LSM_OK;
 }
 
 static lsm_status recover(struct lsm_db *db, bool is_new)

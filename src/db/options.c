@@ -143,6 +143,8 @@ static const struct option_spec specs[] = {
            "bytes waiting to be merged at which writes wait"),
     OPTION(events_size_max, OPTION_SIZE, 4 * MIB, "4MiB", 0, 1 * GIB, "0 (none) to 1GiB", false,
            "size at which the event log is rotated"),
+    OPTION(keys_in_errors, OPTION_BOOL, 0, "false", 0, 1, "true or false", false,
+           "show in the words of a conflict which key it was about"),
 };
 
 #define SPEC_COUNT (sizeof specs / sizeof specs[0])

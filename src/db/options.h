@@ -42,6 +42,7 @@ struct lsm_options {
     uint64_t debt_stop;
 
     uint64_t events_size_max;
+    uint64_t keys_in_errors;
 
     // Not an option by name: a database inside another env, for tests and the
     // in-memory mode. Borrowed. NULL: the machine's.

@@ -24,6 +24,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/plant.h"
@@ -50,6 +51,7 @@ struct conflict_history {
     size_t bucket_mask;
     uint64_t first_floor; // commits up to it were never noted
     struct commit_ring *ring;
+    bool shows_keys;
 
     _Atomic uint64_t points_floor; // the highest of the buckets; written by the role
 };
@@ -198,43 +200,54 @@ static enum point_state point_state(const struct conflict_history *history, uint
     return POINT_UNCHANGED;
 }
 
-// The first bytes of a key for messages: printable ASCII as it is, the rest in hex.
+void conflict_history_show_keys(struct conflict_history *history)
+{
+    history->shows_keys = true;
+}
+
+// What messages say of a key. Of one that may be shown the first bytes: printable ASCII as it
+// is, the rest in hex.
 struct key_words {
-    char text[4 * KEY_BYTES_TOLD + sizeof "..."];
+    char text[4 * KEY_BYTES_TOLD + sizeof "key \"...\""];
 };
 
-static struct key_words key_in_words(lsm_slice key)
+static struct key_words key_in_words(const struct conflict_history *history, lsm_slice key)
 {
     const uint8_t *bytes = key.data;
     const size_t told = key.size < KEY_BYTES_TOLD ? key.size : KEY_BYTES_TOLD;
-    struct key_words words;
+    struct key_words words = {"a key"};
     char *at = words.text;
 
+    if (!history->shows_keys)
+        return words;
+    at = stpcpy(at, "key \"");
     for (size_t i = 0; i < told; i++) {
         if (bytes[i] >= ' ' && bytes[i] <= '~' && bytes[i] != '"' && bytes[i] != '\\')
             *at++ = (char)bytes[i];
         else
             at += snprintf(at, sizeof "\\xff", "\\x%02x", bytes[i]);
     }
-    memcpy(at, told < key.size ? "..." : "", told < key.size ? sizeof "..." : 1);
+    strcpy(at, told < key.size ? "...\"" : "\"");
     return words;
 }
 
-static lsm_status conflict_on(uint32_t keyspace, lsm_slice key, uint64_t after)
+static lsm_status conflict_on(const struct conflict_history *history, uint32_t keyspace,
+                              lsm_slice key, uint64_t after)
 {
     return lsm_fail(LSM_CONFLICT,
-                    "another transaction wrote key \"%s\" of keyspace %" PRIu32
-                    " after timestamp %" PRIu64 "; run this one again",
-                    key_in_words(key).text, keyspace, after);
+                    "another transaction wrote %s of keyspace %" PRIu32 " after timestamp %" PRIu64
+                    "; run this one again",
+                    key_in_words(history, key).text, keyspace, after);
 }
 
-static lsm_status conflict_for_age(uint32_t keyspace, lsm_slice key, uint64_t after)
+static lsm_status conflict_for_age(const struct conflict_history *history, uint32_t keyspace,
+                                   lsm_slice key, uint64_t after)
 {
     return lsm_fail(LSM_CONFLICT,
                     "the transaction reads at timestamp %" PRIu64
-                    ", from which on commits near key \"%s\" of keyspace %" PRIu32
+                    ", from which on commits near %s of keyspace %" PRIu32
                     " are no longer remembered; run it again",
-                    after, key_in_words(key).text, keyspace);
+                    after, key_in_words(history, key).text, keyspace);
 }
 
 static lsm_status check_point(const struct conflict_history *history,
@@ -247,20 +260,21 @@ static lsm_status check_point(const struct conflict_history *history,
     case POINT_UNCHANGED:
         return LSM_OK;
     case POINT_CHANGED:
-        return conflict_on(point->keyspace, point->key, after);
+        return conflict_on(history, point->keyspace, point->key, after);
     case POINT_FORGOTTEN:
         if (PLANTED(FORGET_EVICTED_COMMITS))
             return LSM_OK;
         break;
     }
     if (fallback == NULL)
-        return conflict_for_age(point->keyspace, point->key, after);
+        return conflict_for_age(history, point->keyspace, point->key, after);
     TRY(fallback->newest_of_point(fallback->ctx, point, &newest));
-    return newest > after ? conflict_on(point->keyspace, point->key, after) : LSM_OK;
+    return newest > after ? conflict_on(history, point->keyspace, point->key, after) : LSM_OK;
 }
 
 // A walk of the ring that looks for a write into one of the ranges.
 struct range_search {
+    const struct conflict_history *history;
     const struct read_range *ranges; // disjoint and in order
     size_t count;
     uint64_t after;
@@ -294,21 +308,22 @@ static bool range_search_step(void *ctx, const struct ring_write *write)
     range = &search->ranges[low - 1];
     if (range->keyspace != write->keyspace || read_range_ends_before(range, write->key))
         return true;
-    search->status = conflict_on(write->keyspace, write->key, search->after);
+    search->status = conflict_on(search->history, write->keyspace, write->key, search->after);
     return false;
 }
 
-static lsm_status check_ranges_by_fallback(const struct read_range *ranges, size_t count,
+static lsm_status check_ranges_by_fallback(const struct conflict_history *history,
+                                           const struct read_range *ranges, size_t count,
                                            uint64_t after, const struct conflict_fallback *fallback)
 {
     if (fallback == NULL)
-        return conflict_for_age(ranges->keyspace, ranges->low, after);
+        return conflict_for_age(history, ranges->keyspace, ranges->low, after);
     for (size_t i = 0; i < count; i++) {
         uint64_t newest;
 
         TRY(fallback->newest_in_range(fallback->ctx, &ranges[i], &newest));
         if (newest > after)
-            return conflict_on(ranges[i].keyspace, ranges[i].low, after);
+            return conflict_on(history, ranges[i].keyspace, ranges[i].low, after);
     }
     return LSM_OK;
 }
@@ -317,12 +332,13 @@ static lsm_status check_ranges(const struct conflict_history *history,
                                const struct read_range *ranges, size_t count, uint64_t after,
                                uint64_t up_to, const struct conflict_fallback *fallback)
 {
-    struct range_search search = {.ranges = ranges, .count = count, .after = after};
+    struct range_search search = {
+        .history = history, .ranges = ranges, .count = count, .after = after};
 
     if (count == 0 || PLANTED(SKIP_RANGE_VALIDATION))
         return LSM_OK;
     if (!commit_ring_walk(history->ring, after, up_to, range_search_step, &search))
-        return check_ranges_by_fallback(ranges, count, after, fallback);
+        return check_ranges_by_fallback(history, ranges, count, after, fallback);
     return search.status;
 }
 

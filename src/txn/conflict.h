@@ -39,7 +39,10 @@ struct conflict_fallback {
     void *ctx;
 };
 
-// LSM_CONFLICT, with the key in its words (escaped, at most 64 bytes), when a commit
+// Has the words of conflicts show keys (escaped, at most 64 bytes). Before any other use.
+void conflict_history_show_keys(struct conflict_history *history);
+
+// LSM_CONFLICT when a commit
 // in (after, up_to] wrote what `set` (sealed) has read. With `fallback` NULL a history
 // too short is LSM_CONFLICT too. A key written after `up_to` as well may count, since
 // only its last commit is known. Any thread; the role passes NULL.
