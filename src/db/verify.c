@@ -4,6 +4,8 @@
 // frame and record up to the end that is known. Manifest and CURRENT: every edit. Across:
 // every pointer of a table leads to a record of its key.
 
+#include "db/verify.h"
+
 #include "base/alloc.h"
 #include "base/file_header.h"
 #include "db/read.h"
@@ -67,8 +69,6 @@ static void verify_tables(struct verification *v, const struct view *view)
 
 // --- segments ---
 
-// Frames lie without a gap up to `end`; what lies behind is not judged, and not looked at: the
-// file may be cut there meanwhile.
 static lsm_status verify_frames(struct frame_scan *scan, uint64_t end)
 {
     uint64_t at = FILE_HEADER_SIZE;
@@ -88,10 +88,10 @@ static lsm_status verify_frames(struct frame_scan *scan, uint64_t end)
     return LSM_OK;
 }
 
-static lsm_status verify_segment(struct lsm_db *db, const char *name, uint64_t end)
+lsm_status verify_segment(struct dir *dir, const char *name, uint64_t end)
 {
     CLEANUP(frame_scan_close) struct frame_scan scan = {.file = NULL};
-    lsm_status status = frame_scan_open(db->dir, name, &scan);
+    lsm_status status = frame_scan_open(dir, name, &scan);
 
     if (status == LSM_NOT_FOUND)
         return lsm_fail(LSM_CORRUPT, "%s: is missing, and the manifest names it", name);
@@ -106,7 +106,7 @@ static void verify_to(struct verification *v, uint32_t id, uint64_t end)
 {
     const struct filename name = filename_of(FILENAME_SEGMENT, id);
 
-    report(v, name.text, end, verify_segment(v->db, name.text, end));
+    report(v, name.text, end, verify_segment(v->db->dir, name.text, end));
 }
 
 static bool is_linked(const struct log_link *links, size_t count, uint32_t id)

@@ -67,17 +67,40 @@ static lsm_status scan_next(struct scan_state *state, uint64_t *at)
     return LSM_OK;
 }
 
+static lsm_status scan_rest(struct scan_state *state, uint64_t *at)
+{
+    uint64_t used;
+
+    TRY(frame_scan_used(state->scan, *at, &used));
+    while (*at < used)
+        TRY(scan_next(state, at));
+    return LSM_OK;
+}
+
+// Whether the file has become shorter. A process that is writing cuts it behind its frames.
+static bool was_cut(struct frame_scan *scan)
+{
+    uint64_t size;
+
+    if (file_size(scan->file, &size) != LSM_OK || size >= scan->limit)
+        return false;
+    scan->limit = size;
+    return true;
+}
+
 lsm_status segment_scan_open(struct frame_scan *scan, bool verify_values, segment_scan_fn fn,
                              void *ctx)
 {
     struct scan_state state = {.scan = scan, .verify_values = verify_values, .fn = fn, .ctx = ctx};
     uint64_t at = FILE_HEADER_SIZE;
-    uint64_t used;
+    struct failure failure;
+    lsm_status status;
 
-    TRY(frame_scan_used(scan, at, &used));
-    while (at < used)
-        TRY(scan_next(&state, &at));
-    return LSM_OK;
+    do {
+        status = scan_rest(&state, &at);
+        failure_capture(&failure, status);
+    } while (status == LSM_CORRUPT && was_cut(scan));
+    return failure_raise(&failure);
 }
 
 lsm_status segment_scan(struct dir *dir, const char *name, bool verify_values, segment_scan_fn fn,

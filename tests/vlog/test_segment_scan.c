@@ -163,6 +163,23 @@ Test(segment_scan, a_stretch_ends_with_the_file_even_within_a_word)
     cr_assert(eq(u64, pieces.items[3].size, 6));
 }
 
+// Somebody who writes gives back the room behind the last frame while the file is looked at.
+Test(segment_scan, a_file_that_is_cut_behind_its_frames_meanwhile_is_not_damaged)
+{
+    CLEANUP(frame_scan_close) struct frame_scan cut = {.file = NULL};
+    CLEANUP(file_closep) struct file *file = NULL;
+    struct pieces pieces = {0};
+
+    cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
+    cr_assert(eq(int, frame_scan_open(w.dir, "000001.vlog", &cut), LSM_OK));
+    cr_assert(gt(u64, cut.limit, ends[4].offset));
+    cr_assert(eq(int, file_open(w.dir, "000001.vlog", FILE_WRITE, &file), LSM_OK));
+    cr_assert(eq(int, file_truncate(file, ends[4].offset), LSM_OK));
+    cr_assert(eq(int, segment_scan_open(&cut, true, on_piece, &pieces), LSM_OK), "%s",
+              lsm_errmsg());
+    assert_pieces(&pieces, 0);
+}
+
 Test(segment_scan, a_file_whose_header_is_damaged_is_corrupt)
 {
     struct pieces pieces = {0};

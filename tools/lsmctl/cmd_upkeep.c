@@ -3,9 +3,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "db/verify.h"
 #include "inspector.h"
 #include "lsmctl.h"
-#include "vlog/log_recovery.h"
 
 // --- verify ---
 
@@ -44,47 +44,22 @@ static void verify_file(void *ctx, const char *file, uint64_t size, lsm_status s
     progress_show(&verify->progress, verify->bytes);
 }
 
-struct segment_check {
-    const char *name;
-    uint64_t end; // of what the manifest says is in it
-};
-
-static lsm_status verify_stretch(void *ctx, uint64_t offset, uint64_t size,
-                                 const struct frame_header *header, lsm_slice entries)
-{
-    const struct segment_check *check = ctx;
-
-    (void)size;
-    (void)entries;
-    if (header != NULL || offset >= check->end)
-        return LSM_OK;
-    return lsm_fail(LSM_CORRUPT, "%s, offset %" PRIu64 ": not a whole frame", check->name, offset);
-}
-
-static void verify_segment(struct verify *verify, struct inspector *in, uint32_t id, uint64_t end)
+static void check_segment(struct verify *verify, struct inspector *in, uint32_t id, uint64_t end)
 {
     const struct filename name = filename_of(FILENAME_SEGMENT, id);
-    struct segment_check check = {.name = name.text, .end = end};
-    uint64_t size = 0;
-    lsm_status status = file_stat(in->dir, name.text, &size);
 
-    if (status == LSM_OK && size < end)
-        status = lsm_fail(LSM_CORRUPT, "%s: has %" PRIu64 " bytes, the manifest says %" PRIu64,
-                          name.text, size, end);
-    if (status == LSM_OK)
-        status = segment_scan(in->dir, name.text, true, verify_stretch, &check);
-    verify_file(verify, name.text, size, status, lsm_errmsg());
+    verify_file(verify, name.text, end, verify_segment(in->dir, name.text, end), lsm_errmsg());
 }
 
 // Of the log, segments whose end the manifest tells.
-static void verify_segments(struct verify *verify, struct inspector *in)
+static void check_segments(struct verify *verify, struct inspector *in)
 {
     const struct manifest_state *state = &in->state;
 
     for (size_t i = 0; i < in->version->segment_count; i++) {
         if (in->version->segments[i].final_size != 0)
-            verify_segment(verify, in, in->version->segments[i].id,
-                           in->version->segments[i].final_size);
+            check_segment(verify, in, in->version->segments[i].id,
+                          in->version->segments[i].final_size);
     }
     for (size_t i = 0; i < state->chain_count; i++) {
         const struct log_link *link = &state->chain[i];
@@ -92,7 +67,7 @@ static void verify_segments(struct verify *verify, struct inspector *in)
         const uint64_t end = is_marked ? state->mark.offset : link->final_size;
 
         if (end != 0)
-            verify_segment(verify, in, link->id, end);
+            check_segment(verify, in, link->id, end);
     }
 }
 
@@ -102,7 +77,7 @@ static lsm_status verify_apart(struct verify *verify, const char *path)
     CLEANUP(inspector_closep) struct inspector *in = NULL;
 
     TRY(inspector_open(path, &in));
-    verify_segments(verify, in);
+    check_segments(verify, in);
     for (unsigned i = 0; i < LEVEL_COUNT; i++) {
         const struct level *level = &in->version->levels[i];
 
