@@ -27,8 +27,8 @@
 
 // The first argument of each is a descriptor.
 static const int watched[] = {
-    SYS_openat, SYS_pread64,   SYS_pwritev,   SYS_fdatasync,
-    SYS_fsync,  SYS_fallocate, SYS_ftruncate, SYS_unlinkat,
+    SYS_openat,    SYS_pread64,   SYS_pwritev,  SYS_fdatasync, SYS_fsync,
+    SYS_fallocate, SYS_ftruncate, SYS_unlinkat, SYS_renameat,  SYS_close,
 };
 
 #define WATCHED_COUNT (sizeof watched / sizeof watched[0])

@@ -147,8 +147,20 @@ static const struct call_fault fatal[] = {
     {"fdatasync of the log, ENOMEM", SYS_fdatasync, ENOMEM, ".vlog", 1, 1},
 };
 
-static const struct call_fault fatal_to_names = {
-    "fsync of the directory, EIO", SYS_fsync, EIO, "/db", 1, 1};
+// Each makes a flush fail, whose table may not be there after a crash.
+static const struct call_fault fatal_to_flushes[] = {
+    {"fsync of the directory, EIO", SYS_fsync, EIO, "/db", 1, 1},
+    {"close of a table, EIO", SYS_close, EIO, ".sst", 1, 0}, // also of those that are read
+};
+
+// Each makes opening fail, and only that.
+static const struct call_fault fatal_to_opening[] = {
+    {"rename of CURRENT, EIO", SYS_renameat, EIO, "/db", 1, 1},
+    {"pread of CURRENT, EIO", SYS_pread64, EIO, "/CURRENT", 1, 1},
+    {"fdatasync of a segment, EIO", SYS_fdatasync, EIO, ".vlog", 1, 1},
+    {"fsync of the directory, EIO", SYS_fsync, EIO, "/db", 1, 1},
+    {"openat, EIO", SYS_openat, EIO, "/db", 1, 1},
+};
 
 static lsm_status put(struct scene *scene, const char *key)
 {
@@ -207,16 +219,24 @@ static bool fail_a_sync(struct scene *scene, struct calls *calls, const struct c
            tell_fault(scene, calls, fault) && is_stopped(scene) && is_there_after_reopening(scene);
 }
 
-// The name of a new table may be lost.
-static bool fail_a_name(struct scene *scene, struct calls *calls)
+static bool fail_a_flush(struct scene *scene, struct calls *calls, const struct call_fault *fault)
 {
     if (!open_plain(scene) || !scene_expect(scene, "writing", put(scene, "before"), LSM_OK))
         return false;
-    calls_fail(calls, &fatal_to_names);
+    calls_fail(calls, fault);
     if (lsm_flush(scene->db) == LSM_OK)
-        return ledger_trouble(scene->ledger, "a flush succeeds whose table may have no name");
-    return tell_fault(scene, calls, &fatal_to_names) && is_stopped(scene) &&
-           is_there_after_reopening(scene);
+        return ledger_trouble(scene->ledger, "%s: a flush succeeds", fault->name);
+    if (!tell_fault(scene, calls, fault))
+        return false;
+    calls_fail(calls, NULL);
+    return is_stopped(scene) && is_there_after_reopening(scene);
+}
+
+static bool fail_to_open(struct scene *scene, struct calls *calls, const struct call_fault *fault)
+{
+    calls_fail(calls, fault);
+    return scene_expect(scene, fault->name, lsm_open(scene->path, NULL, &scene->db), LSM_IO) &&
+           tell_fault(scene, calls, fault) && is_there_after_reopening(scene);
 }
 
 static bool fail_for_good(struct scene *scene, struct calls *calls)
@@ -225,7 +245,15 @@ static bool fail_for_good(struct scene *scene, struct calls *calls)
         if (!fail_a_sync(scene, calls, &fatal[i]))
             return false;
     }
-    return fail_a_name(scene, calls);
+    for (size_t i = 0; i < COUNT(fatal_to_flushes); i++) {
+        if (!fail_a_flush(scene, calls, &fatal_to_flushes[i]))
+            return false;
+    }
+    for (size_t i = 0; i < COUNT(fatal_to_opening); i++) {
+        if (!fail_to_open(scene, calls, &fatal_to_opening[i]))
+            return false;
+    }
+    return true;
 }
 
 static bool failing_once(struct scene *scene)

@@ -52,9 +52,9 @@ bool mount_image(const struct file_system *fs, const char *image, const char *di
 
 // The same by a loop device that takes requests of one page at most, until requests_restore().
 //
-// Linux 6.16 and later complete a write of which only the front found room in the file below as
-// if all of it had been written: what is synced then is lost without an error. A page finds room
-// wholly or not at all, if the blocks of the file system are pages, too.
+// The loop driver may complete a write of which only the front found room in the file below as if
+// all of it had been written (seen on Linux 6.18): what is synced then is lost without an error.
+// A page finds room wholly or not at all, if the blocks of the file system are pages, too.
 bool mount_image_by_pages(const struct file_system *fs, const char *image, const char *dir);
 void requests_restore(void);
 
