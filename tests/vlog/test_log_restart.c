@@ -107,27 +107,83 @@ Test(log_restart, segments_without_a_frame_do_not_stay_in_the_chain)
     }
 }
 
+Test(log_restart, frames_larger_than_what_is_copied_at_once_are_copied_whole)
+{
+    log_set_segment_size(w.log, 8 << 20);
+    for (uint64_t ts = 1; ts <= 6; ts++)
+        append_shape(ts, ts % 2 == 0 ? SHAPE_VAST : SHAPE_VALUES);
+    end_world();
+    start_world();
+    assert_recovers(6);
+    cr_assert(gt(u64, w.paper.mark.offset, 3 * 2500001));
+    cr_assert(sim_is_durable(sim, WORLD_DIR, name_of(w.paper.mark.segment), w.paper.mark.offset));
+}
+
+// Makes each call of a restart fail in turn. Nothing is left of a failed one, and another
+// does what it was to do; whatever fails but a sync is soft.
 Test(log_restart, a_failed_restart_can_be_repeated)
 {
-    static const unsigned ops[] = {SIM_OP_OPEN, SIM_OP_ALLOCATE, SIM_OP_WRITE};
     struct log_recovery *recovery;
     struct segment *restart;
+    uint32_t id = 10;
+    lsm_status status;
     uint64_t end;
+
+    log_set_segment_size(w.log, 8 << 20);
+    append_durable();
+    append_shape(4, SHAPE_VALUES);
+    append_shape(5, SHAPE_VAST);
+    end_world();
+    start_world();
+    cr_assert(eq(int, walk(&recovery), LSM_OK));
+    for (uint64_t at = 1;; at++, id++) {
+        const struct sim_fault fault = {.ops = SIM_OP_OPEN | SIM_OP_ALLOCATE | SIM_OP_READ |
+                                               SIM_OP_WRITE | SIM_OP_STAT,
+                                        .at = at,
+                                        .status = LSM_NO_SPACE};
+        uint64_t size;
+
+        sim_set_fault(sim, &fault);
+        status = log_recovery_restart(recovery, id, 4096, &restart, &end);
+        if (sim_fault_hits(sim) == 0)
+            break;
+        sim_set_fault(sim, NULL);
+        cr_assert(eq(int, status, LSM_NO_SPACE));
+        cr_assert(not(poison_is_set(&w.poison)));
+        epoch_drain(&w.bin);
+        (void)unlinker_drain(w.unlinker, 10);
+        cr_assert(eq(int, file_stat(w.dir, name_of(id), &size), LSM_NOT_FOUND));
+    }
+    cr_assert(eq(int, status, LSM_OK), "%s", lsm_errmsg());
+    cr_assert(gt(u32, id, 20), "several reads, several writes");
+    segment_unref(restart);
+    log_recovery_free(recovery);
+}
+
+Test(log_restart, a_restart_segment_that_cannot_be_synced_is_not_used)
+{
+    static const unsigned ops[] = {SIM_OP_SYNC, SIM_OP_DIR_SYNC};
 
     append_durable();
     append_shape(4, SHAPE_VALUES);
     end_world();
-    start_world();
-    cr_assert(eq(int, walk(&recovery), LSM_OK));
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
-        struct sim_fault fault = {.ops = ops[i], .at = 1, .status = LSM_NO_SPACE};
+        // The first sync of the file is that of its header: a failure there is soft.
+        const struct sim_fault fault = {
+            .ops = ops[i], .at = ops[i] == SIM_OP_SYNC ? 2 : 1, .status = LSM_IO};
+        struct log_recovery *recovery;
+        struct segment *restart;
+        uint64_t end;
 
+        start_world();
+        cr_assert(eq(int, walk(&recovery), LSM_OK));
         sim_set_fault(sim, &fault);
-        cr_assert(eq(int, log_recovery_restart(recovery, 5 + (uint32_t)i, 4096, &restart, &end),
-                     LSM_NO_SPACE));
+        cr_assert(
+            eq(int, log_recovery_restart(recovery, 9 + (uint32_t)i, 4096, &restart, &end), LSM_IO));
+        cr_assert(eq(u64, sim_fault_hits(sim), 1));
+        log_recovery_free(recovery);
+        end_world();
     }
-    sim_set_fault(sim, NULL);
-    cr_assert(eq(int, log_recovery_restart(recovery, 9, 4096, &restart, &end), LSM_OK));
-    segment_unref(restart);
-    log_recovery_free(recovery);
+    start_world();
+    assert_recovers(4);
 }

@@ -1,4 +1,5 @@
-// test_log_settle.c -- what the log gives back when nothing is written, and takes again.
+// test_log_settle.c -- the room that the log takes, gives back when nothing is written, and
+// takes again.
 //
 // Crashes are in test_log_crash.c.
 
@@ -6,9 +7,12 @@
 #include <criterion/new/assert.h>
 
 #include "log_fixture.h"
+#include "support/alloc_fault.h"
 #include "support/sim.h"
 
 #define LARGE_SIZE (4 * WORLD_SEGMENT_SIZE)
+#define FULL_SIZE  (1u << 20)  // larger than a small one
+#define SMALL_SIZE (64u << 10) // where room is scarce
 
 #define assert_ok(call) cr_assert(eq(int, (call), LSM_OK), "%s", lsm_errmsg())
 
@@ -50,7 +54,14 @@ static void fixture_close(void)
     sim_free(sim);
 }
 
+static void install_and_open(void)
+{
+    cr_assert(alloc_fault_install());
+    fixture_open();
+}
+
 TestSuite(log_settle, .init = fixture_open, .fini = fixture_close);
+TestSuite(log_settle_memory, .init = install_and_open, .fini = fixture_close);
 
 static lsm_status settle(void)
 {
@@ -71,6 +82,8 @@ static void set_fault(unsigned ops)
 
     sim_set_fault(sim, &fault);
 }
+
+// --- giving back ---
 
 Test(log_settle, a_large_segment_of_few_values_is_left_for_a_small_one)
 {
@@ -111,6 +124,36 @@ Test(log_settle, a_small_segment_is_cut_whatever_is_in_it)
     cr_assert(eq(u64, file_size_of(1), log_end(w.log).offset));
 }
 
+Test(log_settle, what_is_cut_already_is_not_cut_again)
+{
+    append(1, SHAPE_SMALL);
+    assert_ok(settle());
+    set_fault(SIM_OP_TRUNCATE);
+    assert_ok(settle());
+    cr_assert(eq(u64, sim_fault_hits(sim), 0));
+}
+
+Test(log_settle, an_abandoned_segment_is_left_alone)
+{
+    append(1, SHAPE_SMALL);
+    set_fault(SIM_OP_WRITE);
+    cr_assert(eq(int, world_append(&w, last_ts + 1, 1, SHAPE_SMALL), LSM_NO_SPACE));
+    set_fault(SIM_OP_TRUNCATE);
+    assert_ok(settle());
+    cr_assert(eq(u64, sim_fault_hits(sim), 0));
+    append(1, SHAPE_SMALL);
+    cr_assert(eq(u32, log_end(w.log).segment, 2));
+}
+
+Test(log_settle, a_poisoned_log_gives_nothing_back)
+{
+    append(1, SHAPE_SMALL);
+    set_fault(SIM_OP_SYNC);
+    cr_assert(eq(int, world_sync(&w), LSM_NO_SPACE));
+    cr_assert(eq(int, settle(), LSM_POISONED));
+    cr_assert(eq(u64, file_size_of(1), WORLD_SEGMENT_SIZE));
+}
+
 Test(log_settle, a_prepared_segment_is_given_back)
 {
     append(1, SHAPE_VALUES);
@@ -146,6 +189,8 @@ Test(log_settle, a_segment_that_cannot_be_cut_stays_as_it_is)
     assert_ok(world_sync(&w));
 }
 
+// --- taking again ---
+
 Test(log_settle, without_space_to_take_again_a_commit_fails_softly)
 {
     const struct sim_fault full = {
@@ -176,5 +221,88 @@ Test(log_settle, with_little_space_a_commit_takes_what_it_needs)
     append(1, SHAPE_SMALL);
     cr_assert(eq(u32, log_end(w.log).segment, 1));
     cr_assert(eq(u64, file_size_of(1), WORLD_SEGMENT_SIZE));
+    assert_ok(world_sync(&w));
+}
+
+// --- where room is scarce ---
+
+// Segments to come are of full size, and the first one has no room for values any more.
+static void fixture_fill_first(void)
+{
+    append(1, SHAPE_VALUES);
+    append(1, SHAPE_VALUES);
+    cr_assert(eq(u32, log_end(w.log).segment, 1));
+    log_set_segment_size(w.log, FULL_SIZE);
+}
+
+// It leaves room for the flush, by which room comes back.
+Test(log_settle, with_little_space_the_log_moves_on_to_a_small_segment)
+{
+    fixture_fill_first();
+    set_fault(SIM_OP_ALLOCATE);
+    append(1, SHAPE_VALUES);
+    cr_assert(eq(u64, sim_fault_hits(sim), 1));
+    cr_assert(eq(u32, log_end(w.log).segment, 3));
+    cr_assert(eq(u64, file_size_of(3), SMALL_SIZE));
+    append(1, SHAPE_HUGE);
+    cr_assert(eq(u32, log_end(w.log).segment, 3), "there is room for more");
+    assert_ok(world_sync(&w));
+    cr_assert(eq(int, file_stat(w.dir, filename_of(FILENAME_SEGMENT, 2).text, &(uint64_t){0}),
+                 LSM_NOT_FOUND));
+}
+
+Test(log_settle, with_little_space_a_large_group_gets_a_segment_of_its_size)
+{
+    fixture_fill_first();
+    set_fault(SIM_OP_ALLOCATE);
+    append(8, SHAPE_HUGE);
+    cr_assert(gt(u64, log_end(w.log).offset, SMALL_SIZE));
+    cr_assert(eq(u64, file_size_of(3), log_end(w.log).offset));
+    assert_ok(world_sync(&w));
+}
+
+Test(log_settle, without_space_for_a_small_segment_moving_on_fails_softly)
+{
+    const struct sim_fault full = {
+        .ops = SIM_OP_ALLOCATE, .at = 1, .for_ever = true, .status = LSM_NO_SPACE};
+
+    fixture_fill_first();
+    sim_set_fault(sim, &full);
+    cr_assert(eq(int, world_append(&w, last_ts + 1, 1, SHAPE_VALUES), LSM_NO_SPACE));
+    cr_assert(eq(u64, sim_fault_hits(sim), 2));
+    cr_assert(not(poison_is_set(&w.poison)));
+    sim_set_fault(sim, NULL);
+    append(1, SHAPE_VALUES);
+    cr_assert(eq(u64, file_size_of(log_end(w.log).segment), FULL_SIZE));
+}
+
+Test(log_settle, a_directory_that_cannot_be_synced_for_want_of_space_is_not_tried_again)
+{
+    fixture_fill_first();
+    set_fault(SIM_OP_DIR_SYNC);
+    cr_assert(eq(int, world_append(&w, last_ts + 1, 1, SHAPE_VALUES), LSM_NO_SPACE));
+    cr_assert(poison_is_set(&w.poison));
+    cr_assert(eq(u32, log_end(w.log).segment, 1));
+    cr_assert(eq(int, file_stat(w.dir, filename_of(FILENAME_SEGMENT, 3).text, &(uint64_t){0}),
+                 LSM_NOT_FOUND));
+}
+
+// --- memory ---
+
+static void settle_with_faults(void)
+{
+    const lsm_status status = settle();
+
+    cr_assert(eq(int, status, alloc_fault_was_hit() ? LSM_NO_MEMORY : LSM_OK));
+    cr_assert(eq(int, log_end(w.log).segment == 2, alloc_fault_was_hit()));
+}
+
+// The chain has no room for a third segment yet.
+Test(log_settle_memory, without_memory_for_a_small_segment_all_stays_as_it_is)
+{
+    fixture_fill(8, SHAPE_SMALL);
+    ALLOC_FAULT_EACH(settle_with_faults());
+    cr_assert(eq(u64, file_size_of(log_end(w.log).segment), WORLD_SEGMENT_SIZE));
+    append(1, SHAPE_SMALL);
     assert_ok(world_sync(&w));
 }
