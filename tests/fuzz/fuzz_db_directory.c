@@ -158,7 +158,8 @@ static void apply(struct dir *dir, const struct change *change, bool is_resealed
     at = bytes.size == 0 ? 0 : change->at % bytes.size;
     if (change->what % 8 == 0)
         bytes.size = at;
-    else if (change->what % 8 > 2 && change->bytes.size <= bytes.size - at)
+    else if (change->what % 8 > 2 && change->bytes.size > 0 &&
+             change->bytes.size <= bytes.size - at)
         memcpy((uint8_t *)bytes.data + at, change->bytes.data, change->bytes.size);
     if (is_resealed && bytes.size > 0)
         reseal_any(bytes.data, bytes.size);
