@@ -7,16 +7,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/coding.h"
 #include "base/file_header.h"
-#include "damage_check.h"
-#include "db/db.h"
-#include "db/salvage.h"
+#include "salvage_check.h"
 
-#define CASES  25
-#define NEW_DB "/salvaged"
+#define CASES 25
 
 struct salvage_test {
     struct campaign campaign;
@@ -36,91 +32,36 @@ static struct env *load(struct salvage_test *t)
     return env;
 }
 
-// --- what a database holds ---
-
-// The number whose value this is for the key; UINT32_MAX when it was never one.
-static unsigned number_of(unsigned key, lsm_slice value)
-{
-    uint8_t bytes[IMAGE_VALUE_ROOM];
-    char text[8] = "";
-    unsigned number;
-
-    if (value.size > 6)
-        memcpy(text, value.data, 6);
-    number = (unsigned)strtoul(text, NULL, 10);
-    if (number == 0 || !slice_equal(value, slice_make(bytes, image_value(number, key, bytes))))
-        return UINT32_MAX;
-    return number;
-}
+// --- salvage ---
 
 // By its name, or by the one that salvage makes when the name is lost.
-static lsm_keyspace *open_keyspace(lsm_db *db, unsigned index)
+static void read_keyspace(struct salvage_test *t, lsm_db *db, unsigned index, const char *what,
+                          unsigned *numbers)
 {
-    lsm_keyspace *keyspace = NULL;
-    char name[32];
+    lsm_keyspace *keyspace;
+    char made[32];
+    const char *name = image_keyspace(index);
 
-    (void)snprintf(name, sizeof name, "keyspace-%u", index + 1);
-    if (lsm_keyspace_open(db, image_keyspace(index), false, NULL, &keyspace) != LSM_OK &&
-        lsm_keyspace_open(db, name, false, NULL, &keyspace) != LSM_OK)
-        return NULL;
-    return keyspace;
+    (void)snprintf(made, sizeof made, "keyspace-%u", index + 1);
+    if (lsm_keyspace_open(db, name, false, NULL, &keyspace) == LSM_OK)
+        lsm_keyspace_close(keyspace);
+    else
+        name = made;
+    salvage_read(&t->campaign, db, name, what, numbers);
 }
-
-static void read_keyspace(struct salvage_test *t, lsm_db *db, unsigned index, unsigned *numbers,
-                          const char *what)
-{
-    lsm_keyspace *keyspace = open_keyspace(db, index);
-    lsm_status status;
-    lsm_slice value;
-    lsm_iter *it;
-
-    if (keyspace == NULL)
-        return;
-    must(lsm_iter_open(db, keyspace, NULL, &it));
-    for (status = lsm_iter_first(it); status == LSM_OK; status = lsm_iter_next(it)) {
-        char text[16] = "";
-        unsigned key = IMAGE_KEYS;
-
-        must(lsm_iter_value(it, &value));
-        memcpy(text, lsm_iter_key(it).data, lsm_iter_key(it).size);
-        if (sscanf(text, "key-%u", &key) != 1 || key >= IMAGE_KEYS) {
-            campaign_violation(&t->campaign, "%s: salvaged a key that was never there", what);
-            continue;
-        }
-        numbers[key] = number_of(key, value);
-        if (numbers[key] == UINT32_MAX)
-            campaign_violation(&t->campaign, "%s: salvaged a value that was never there", what);
-    }
-    if (status != LSM_NOT_FOUND)
-        must(status);
-    lsm_iter_close(it);
-    lsm_keyspace_close(keyspace);
-}
-
-// --- salvage ---
 
 static void salvage(struct salvage_test *t, struct env *env, struct salvage_report *report,
                     struct answers *out, const char *what)
 {
-    struct lsm_options options;
-    const struct salvage_request request = {
-        .env = env, .from = DAMAGE_DIR, .to = NEW_DB, .options = &options};
     lsm_db *db;
 
-    image_options(&options, env);
     *out = (struct answers){0};
     *report = (struct salvage_report){.has_manifest = false};
-    if (db_salvage(&request, report) != LSM_OK) {
-        campaign_violation(&t->campaign, "%s: salvage fails: %s", what, lsm_errmsg());
+    if (!salvage_image(&t->campaign, env, &t->image, false, what, report, &db))
         return;
-    }
-    if (!image_is_unchanged(&t->image, env, DAMAGE_DIR))
-        campaign_violation(&t->campaign, "%s: salvage has changed its source", what);
-    must(lsm_open(NEW_DB, &options, &db));
     for (unsigned i = 0; i < IMAGE_KEYSPACES; i++)
-        read_keyspace(t, db, i, out->numbers[i], what);
-    must(lsm_verify(db, NULL, NULL));
-    must(lsm_close(db));
+        read_keyspace(t, db, i, what, out->numbers[i]);
+    salvage_close(db);
     t->cases++;
 }
 
@@ -240,6 +181,32 @@ static void run_flip(struct salvage_test *t)
     env_memory_free(env);
 }
 
+// --- one file ---
+
+// A file that is missing is told, and the rest comes out.
+static void run_missing(struct salvage_test *t)
+{
+    for (size_t i = 0; i < t->images.newer.count; i++) {
+        const struct image_file *file = &t->images.newer.files[i];
+        struct salvage_report report;
+        struct answers found;
+        struct env *env;
+        char what[128];
+
+        if (!image_is_covered(file->kind))
+            continue;
+        restore(t);
+        image_remove(&t->image, file->name);
+        (void)snprintf(what, sizeof what, "%s missing", file->name);
+        env = load(t);
+        salvage(t, env, &report, &found, what);
+        if (report.loss_count == 0 && report.uncertain_frame_count == 0)
+            campaign_violation(&t->campaign, "%s: no loss is told", what);
+        salvage_report_release(&report);
+        env_memory_free(env);
+    }
+}
+
 // --- anything ---
 
 // Whatever is damaged, nothing is invented, and the source stays as it is.
@@ -281,6 +248,7 @@ int main(int argc, char **argv)
         run_whole(&t, "nothing damaged", 0);
         image_remove(&t.image, "CURRENT");
         run_whole(&t, "CURRENT missing", 1);
+        run_missing(&t);
         for (int i = 0; i < CASES; i++)
             run_flip(&t);
         for (int i = 0; i < CASES; i++)

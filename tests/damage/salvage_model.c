@@ -8,18 +8,13 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/file_header.h"
-#include "damage_check.h"
-#include "db/db.h"
-#include "db/salvage.h"
+#include "salvage_check.h"
 #include "vlog/frame.h"
 
-#define KEYS        40
 #define STEPS       120
 #define COMMITS_MAX 512
-#define NEW_DB      "/salvaged"
 
 struct model_test {
     struct campaign campaign;
@@ -30,24 +25,10 @@ struct model_test {
 
     unsigned commits;
     uint64_t touched[COMMITS_MAX]; // bit per key
-    unsigned newest[KEYS];         // commit whose value the key has, or 0
+    unsigned newest[IMAGE_KEYS];   // commit whose value the key has, or 0
     uint64_t cases;
     uint64_t uncertain; // records that were salvaged apart
 };
-
-static lsm_slice key_of(unsigned key, char text[16])
-{
-    return slice_make(text, (size_t)snprintf(text, 16, "key-%02u", key));
-}
-
-static size_t value_of(unsigned commit, unsigned key, uint8_t to[IMAGE_VALUE_ROOM])
-{
-    const size_t size = (commit * 7 + key) % 3 == 0 ? 300 : 20;
-
-    memset(to, (int)('a' + key % 26), size);
-    (void)snprintf((char *)to, size, "%06u of %02u", commit, key);
-    return size;
-}
 
 // --- writing ---
 
@@ -71,15 +52,15 @@ static void run_commit(struct model_test *t)
     t->touched[commit] = 0;
     must(lsm_begin(t->db, LSM_TXN_SNAPSHOT, &txn));
     for (uint64_t i = 0; i < count; i++) {
-        const unsigned key = (unsigned)random_below(&t->random, KEYS);
+        const unsigned key = (unsigned)random_below(&t->random, IMAGE_KEYS);
 
         t->touched[commit] |= UINT64_C(1) << key;
         if (random_one_in(&t->random, 3)) {
-            must(lsm_txn_delete(txn, NULL, key_of(key, text)));
+            must(lsm_txn_delete(txn, NULL, image_key(key, text)));
             t->newest[key] = 0;
         } else {
-            must(lsm_txn_put(txn, NULL, key_of(key, text),
-                             slice_make(value, value_of(commit, key, value))));
+            must(lsm_txn_put(txn, NULL, image_key(key, text),
+                             slice_make(value, image_value(commit, key, value))));
             t->newest[key] = commit;
         }
     }
@@ -126,78 +107,34 @@ static void write_history(struct model_test *t)
     env_memory_free(t->env);
 }
 
-// --- reading ---
-
-static unsigned commit_of(unsigned key, lsm_slice value)
-{
-    uint8_t bytes[IMAGE_VALUE_ROOM];
-    char text[8] = "";
-    unsigned commit;
-
-    if (value.size > 6)
-        memcpy(text, value.data, 6);
-    commit = (unsigned)strtoul(text, NULL, 10);
-    if (commit == 0 || !slice_equal(value, slice_make(bytes, value_of(commit, key, bytes))))
-        return UINT32_MAX;
-    return commit;
-}
-
-static void read_all(struct model_test *t, lsm_db *db, const char *name, unsigned *out,
-                     const char *what)
-{
-    lsm_keyspace *keyspace;
-    lsm_status status;
-    lsm_slice value;
-    lsm_iter *it;
-
-    memset(out, 0, KEYS * sizeof *out);
-    if (lsm_keyspace_open(db, name, false, NULL, &keyspace) != LSM_OK)
-        return;
-    must(lsm_iter_open(db, keyspace, NULL, &it));
-    for (status = lsm_iter_first(it); status == LSM_OK; status = lsm_iter_next(it)) {
-        char text[16] = "";
-        unsigned key = KEYS;
-
-        must(lsm_iter_value(it, &value));
-        memcpy(text, lsm_iter_key(it).data, lsm_iter_key(it).size);
-        if (sscanf(text, "key-%u", &key) != 1 || key >= KEYS || commit_of(key, value) > t->commits)
-            campaign_violation(&t->campaign, "%s: holds what was never committed", what);
-        else
-            out[key] = commit_of(key, value);
-    }
-    lsm_iter_close(it);
-    lsm_keyspace_close(keyspace);
-}
-
 // --- salvage ---
+
+static struct env *load(struct model_test *t)
+{
+    struct env *env;
+
+    must(env_memory_new(&env));
+    image_load(&t->image, env, DAMAGE_DIR);
+    return env;
+}
 
 // The keys whose salvaged value is not the model's, one bit each.
 static uint64_t salvage(struct model_test *t, bool take_uncertain, const char *what)
 {
-    struct lsm_options options;
-    struct salvage_request request = {.from = DAMAGE_DIR, .to = NEW_DB, .options = &options};
+    unsigned found[IMAGE_KEYS], apart[IMAGE_KEYS];
+    struct env *env = load(t);
     struct salvage_report report;
-    unsigned found[KEYS], apart[KEYS];
     uint64_t different = 0;
-    struct env *env;
     lsm_db *db;
 
-    must(env_memory_new(&env));
-    image_load(&t->image, env, DAMAGE_DIR);
-    image_options(&options, env);
-    request.env = env;
-    request.take_uncertain = take_uncertain;
-    must(db_salvage(&request, &report));
+    if (!salvage_image(&t->campaign, env, &t->image, take_uncertain, what, &report, &db))
+        return UINT64_MAX;
     salvage_report_release(&report);
-    if (!image_is_unchanged(&t->image, env, DAMAGE_DIR))
-        campaign_violation(&t->campaign, "%s: salvage has changed its source", what);
-    must(lsm_open(NEW_DB, &options, &db));
-    read_all(t, db, "default", found, what);
-    read_all(t, db, "default.uncertain", apart, what);
-    must(lsm_verify(db, NULL, NULL));
-    must(lsm_close(db));
+    salvage_read(&t->campaign, db, "default", what, found);
+    salvage_read(&t->campaign, db, "default.uncertain", what, apart);
+    salvage_close(db);
     env_memory_free(env);
-    for (unsigned key = 0; key < KEYS; key++) {
+    for (unsigned key = 0; key < IMAGE_KEYS; key++) {
         different |= (uint64_t)(found[key] != t->newest[key]) << key;
         if (apart[key] != 0 && apart[key] <= found[key])
             campaign_violation(&t->campaign, "%s: an older value apart", what);

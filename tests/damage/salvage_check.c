@@ -1,0 +1,87 @@
+#include "salvage_check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+bool salvage_image(struct campaign *campaign, struct env *env, const struct image *image,
+                   bool take_uncertain, const char *what, struct salvage_report *report,
+                   lsm_db **db)
+{
+    struct lsm_options options;
+    const struct salvage_request request = {.env = env,
+                                            .from = DAMAGE_DIR,
+                                            .to = SALVAGED_DIR,
+                                            .options = &options,
+                                            .take_uncertain = take_uncertain};
+
+    image_options(&options, env);
+    if (db_salvage(&request, report) != LSM_OK) {
+        campaign_violation(campaign, "%s: salvage fails: %s", what, lsm_errmsg());
+        return false;
+    }
+    if (!image_is_unchanged(image, env, DAMAGE_DIR))
+        campaign_violation(campaign, "%s: salvage has changed its source", what);
+    must(lsm_open(SALVAGED_DIR, &options, db));
+    return true;
+}
+
+void salvage_close(lsm_db *db)
+{
+    must(lsm_verify(db, NULL, NULL));
+    must(lsm_close(db));
+}
+
+// The number whose value this is for the key; UINT32_MAX when it was never one.
+static unsigned number_of(unsigned key, lsm_slice value)
+{
+    uint8_t bytes[IMAGE_VALUE_ROOM];
+    char text[8] = "";
+    unsigned number;
+
+    if (value.size > 6)
+        memcpy(text, value.data, 6);
+    number = (unsigned)strtoul(text, NULL, 10);
+    if (number == 0 || !slice_equal(value, slice_make(bytes, image_value(number, key, bytes))))
+        return UINT32_MAX;
+    return number;
+}
+
+// The index of a key; IMAGE_KEYS when it was never one.
+static unsigned index_of(lsm_slice key)
+{
+    char text[16] = "";
+    unsigned index;
+
+    memcpy(text, key.data, key.size < sizeof text ? key.size : sizeof text - 1);
+    return sscanf(text, "key-%u", &index) == 1 && index < IMAGE_KEYS ? index : IMAGE_KEYS;
+}
+
+void salvage_read(struct campaign *campaign, lsm_db *db, const char *keyspace, const char *what,
+                  unsigned numbers[IMAGE_KEYS])
+{
+    lsm_keyspace *handle;
+    lsm_status status;
+    lsm_slice value;
+    lsm_iter *it;
+
+    memset(numbers, 0, IMAGE_KEYS * sizeof *numbers);
+    if (lsm_keyspace_open(db, keyspace, false, NULL, &handle) != LSM_OK)
+        return;
+    must(lsm_iter_open(db, handle, NULL, &it));
+    for (status = lsm_iter_first(it); status == LSM_OK; status = lsm_iter_next(it)) {
+        const unsigned key = index_of(lsm_iter_key(it));
+
+        must(lsm_iter_value(it, &value));
+        if (key == IMAGE_KEYS) {
+            campaign_violation(campaign, "%s: salvaged a key that was never there", what);
+            continue;
+        }
+        numbers[key] = number_of(key, value);
+        if (numbers[key] == UINT32_MAX)
+            campaign_violation(campaign, "%s: salvaged a value that was never there", what);
+    }
+    if (status != LSM_NOT_FOUND)
+        must(status);
+    lsm_iter_close(it);
+    lsm_keyspace_close(handle);
+}
