@@ -113,10 +113,6 @@ static lsm_status read_existing(struct lsm_db *db, struct recovery *recovery)
     TRY(log_recovery_walk(&db->segments, &input, &recovery->log));
     found = log_recovery_found(recovery->log);
     recovery->last_ts = found->last_ts > state->last_ts ? found->last_ts : state->last_ts;
-    for (size_t i = 0; i < state->keyspace_count; i++) { // a drop takes a timestamp, too
-        if (state->keyspaces[i].dropped_ts > recovery->last_ts)
-            recovery->last_ts = state->keyspaces[i].dropped_ts;
-    }
     recovery->last_wall_ns =
         found->last_wall_ns > state->last_wall_ns ? found->last_wall_ns : state->last_wall_ns;
     return check_counters(db, recovery);
@@ -187,8 +183,7 @@ static lsm_status replay_frame(void *ctx, const struct frame_header *header,
 
     if (header->type != FRAME_COMMIT)
         return LSM_OK;
-    if (lm == NULL || (!memtable_is_empty(lm->mem) &&
-                       memtable_used(lm->mem) + entries.size > replay->db->options.memtable_size)) {
+    if (lm == NULL || memtable_used(lm->mem) + entries.size > replay->db->options.memtable_size) {
         TRY(add_memtable(replay->db, recovery, position));
         lm = newest_memtable(recovery);
     }

@@ -204,17 +204,11 @@ static lsm_status put_keyspace(lsm_buf *to, const struct keyspace_change *change
     TRY(buf_append_u8(to, TAG_KEYSPACE));
     TRY(buf_append_u8(to, (uint8_t)change->kind));
     TRY(buf_append_varint(to, change->id));
-    switch (change->kind) {
-    case KEYSPACE_CREATE:
-        TRY(buf_append_prefixed(to, change->name));
-        return put_options(to, &change->options);
-    case KEYSPACE_ALTER:
-        return put_options(to, &change->options);
-    case KEYSPACE_DROP:
+    if (change->kind == KEYSPACE_DROP)
         return buf_append_varint(to, change->ts);
-    }
-    assert(false && "a change of an unknown kind");
-    return LSM_OK;
+    if (change->kind == KEYSPACE_CREATE)
+        TRY(buf_append_prefixed(to, change->name));
+    return put_options(to, &change->options);
 }
 
 lsm_status edit_encode(const struct edit *edit, lsm_buf *to)
@@ -234,7 +228,7 @@ lsm_status edit_encode(const struct edit *edit, lsm_buf *to)
     TRY(put_number(to, TAG_LAST_WALL, edit->last_wall_ns));
     TRY(put_number(to, TAG_NEXT_FILE, edit->next_file_id));
     TRY(put_number(to, TAG_NEXT_KEYSPACE, edit->next_keyspace_id));
-    if (edit->mark.segment != 0 || edit->mark.offset != 0)
+    if (edit->mark.segment != 0)
         TRY(put_position(to, TAG_MARK, edit->mark));
     return LSM_OK;
 }

@@ -47,6 +47,12 @@ lsm_status manifest_state_copy(const struct manifest_state *state, struct manife
     return LSM_OK;
 }
 
+static void raise(uint64_t *mark, uint64_t value)
+{
+    if (value > *mark)
+        *mark = value;
+}
+
 // --- keyspaces ---
 
 static struct keyspace_info *find_keyspace(struct manifest_state *state, uint32_t id)
@@ -113,6 +119,7 @@ static lsm_status change_keyspace(struct manifest_state *state,
         return lsm_fail(LSM_CORRUPT, "edit: keyspace %u cannot be dropped at %llu", change->id,
                         (unsigned long long)change->ts);
     known->dropped_ts = change->ts;
+    raise(&state->last_ts, change->ts); // a drop takes a timestamp, as a commit does
     return LSM_OK;
 }
 
@@ -134,12 +141,6 @@ static lsm_status change_log(struct manifest_state *state, const struct edit *ed
     state->chain_count = edit->chain_count;
     state->replay = edit->replay;
     return LSM_OK;
-}
-
-static void raise(uint64_t *mark, uint64_t value)
-{
-    if (value > *mark)
-        *mark = value;
 }
 
 lsm_status manifest_state_apply(struct manifest_state *state, const struct edit *edit)

@@ -94,6 +94,16 @@ static void assert_edits_equal(const struct edit *a, const struct edit *b)
     cr_assert(eq(int, a->is_snapshot, b->is_snapshot));
 }
 
+static lsm_status decode(const void *bytes, size_t size)
+{
+    struct edit edit;
+    lsm_status status = edit_decode(slice_make(bytes, size), &edit);
+
+    if (status == LSM_OK)
+        edit_release(&edit);
+    return status;
+}
+
 Test(edit, comes_back_as_it_was_written)
 {
     lsm_buf bytes = {.data = NULL};
@@ -106,6 +116,16 @@ Test(edit, comes_back_as_it_was_written)
     edit_release(&back);
     edit_release(&edit);
     lsm_buf_free(&bytes);
+}
+
+Test(edit, names_a_keyspace_in_255_bytes_at_most)
+{
+    uint8_t bytes[300] = {7, 1, 2, 0x80, 2}; // create 2, with a name of 256 bytes
+
+    assert_status(decode(bytes, 5 + 256 + 4), LSM_CORRUPT);
+    bytes[3] = 0xFF;
+    bytes[4] = 1;
+    assert_ok(decode(bytes, 5 + 255 + 4));
 }
 
 Test(edit, says_nothing_in_no_bytes)
@@ -174,16 +194,6 @@ Test(edit, random_damage_is_refused_or_harmless)
     lsm_buf_free(&bytes);
 }
 
-static lsm_status decode(const void *bytes, size_t size)
-{
-    struct edit edit;
-    lsm_status status = edit_decode(slice_make(bytes, size), &edit);
-
-    if (status == LSM_OK)
-        edit_release(&edit);
-    return status;
-}
-
 #define DECODE(...) decode((uint8_t[]){__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__}))
 
 Test(edit, only_known_fields_in_order_are_taken)
@@ -226,4 +236,28 @@ Test(edit, out_of_memory_changes_nothing)
     });
     edit_release(&edit);
     lsm_buf_free(&bytes);
+}
+
+// Whatever is written next, there may be no room for it.
+Test(edit, out_of_memory_while_encoding_is_told_wherever_it_is)
+{
+    lsm_buf whole = {.data = NULL};
+    struct edit edit;
+
+    cr_assert(alloc_fault_install());
+    fill(&edit);
+    assert_ok(edit_encode(&edit, &whole));
+    for (size_t room = 0; room < whole.size; room++) {
+        lsm_buf bytes = {.data = NULL};
+
+        assert_ok(buf_reserve(&bytes, whole.size));
+        bytes.capacity = room; // what is behind it is not to be used
+        alloc_fault_at(1, true);
+        assert_status(edit_encode(&edit, &bytes), LSM_NO_MEMORY);
+        alloc_fault_at(0, false);
+        cr_assert(memcmp(bytes.data, whole.data, bytes.size) == 0);
+        lsm_buf_free(&bytes);
+    }
+    edit_release(&edit);
+    lsm_buf_free(&whole);
 }

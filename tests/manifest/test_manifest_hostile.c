@@ -230,6 +230,10 @@ Test(manifest_hostile, an_edit_that_contradicts_those_before_it_is_refused)
     edit = edit_of_number(2);
     edit_add_spec(&edit, &(struct table_spec){UINT64_MAX, 1, "a", "b", 1, 2, 0, 0, 0, 0, 0});
     assert_edit_refused(edit, "the last possible id");
+    edit = edit_of_number(2);
+    edit.has_log = true;
+    edit.replay = (struct log_position){.segment = 3, .offset = 128};
+    assert_edit_refused(edit, "does not start at segment 3");
 }
 
 // Sums of what tables point to would wrap, and a segment in use look like an unused one.

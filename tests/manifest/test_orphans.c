@@ -288,6 +288,23 @@ Test(orphans, what_an_unfinished_creation_has_left_is_no_database)
     cr_assert(is_there("000003.vlog"));
 }
 
+// Its header was written, and what follows was not.
+Test(orphans, a_manifest_without_an_edit_that_verifies_is_of_no_database)
+{
+    uint8_t bytes[FILE_HEADER_SIZE + 40];
+    struct file_header header = {
+        .kind = FILE_KIND_MANIFEST, .db_uuid = fixture_db_uuid, .number = 20};
+    uint64_t id_max;
+
+    memset(bytes, 0x55, sizeof bytes);
+    file_header_encode(&header, bytes);
+    lose_current();
+    write_file("MANIFEST-000020", bytes, sizeof bytes);
+    assert_status(manifest_exists(life.stores.dir), LSM_NOT_FOUND);
+    assert_ok(manifest_remove_unborn(life.stores.dir, &id_max));
+    cr_assert(not(is_there("MANIFEST-000020")));
+}
+
 // A manifest that says more than that a database is being made.
 Test(orphans, a_manifest_of_a_database_that_has_lived_is_damage_without_current)
 {

@@ -180,6 +180,23 @@ Test(view, pointers_resolve_through_the_memtable_or_the_version)
     }
 }
 
+Test(view, a_slot_made_while_there_were_more_memtables_serves_fewer)
+{
+    struct view_slot *first, *second;
+    struct version *next;
+
+    assert_ok(version_new(&stores.bin, &next));
+    push(10);
+    push(20);
+    assert_ok(views_prepare(&views, &first));
+    assert_ok(views_prepare(&views, &second));
+    views_install(&views, first, next, 2);
+    push(30);
+    views_install(&views, second, next, 0);
+    ASSERT_MEMTABLES(30, 20);
+    version_unref(next);
+}
+
 // Slots are given back in any order.
 Test(view, a_slot_leaves_the_others_as_they_are)
 {
