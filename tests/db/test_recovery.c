@@ -2,11 +2,13 @@
 
 #include "db/recovery.h"
 
+#include "base/file_header.h"
 #include "support/alloc_fault.h"
 #include "support/db_fixture.h"
+#include "vlog/log_recovery.h"
 
 #define KEYS       300
-#define VALUE_SIZE 1500 // separated
+#define VALUE_SIZE 6000 // of every third one; all in all more than a segment
 
 static struct db_fixture f;
 
@@ -91,6 +93,92 @@ static void assert_is_empty(lsm_db *db)
     assert_ok(lsm_iter_open(db, NULL, NULL, &it));
     assert_status(lsm_iter_first(it), LSM_NOT_FOUND);
     lsm_iter_close(it);
+}
+
+// --- what is found ---
+
+Test(recovery, a_log_of_several_memtables_is_replayed_in_order)
+{
+    struct view *view;
+
+    prepare();
+    leave_database();
+    db_fixture_open(&f);
+    view = views_acquire(&f.db->views);
+    cr_assert(lt(sz, 1, view->memtable_count));
+    for (size_t i = 1; i < view->memtable_count; i++)
+        cr_assert(lt(u64, view->memtables[i]->last_ts, view->memtables[i - 1]->first_ts));
+    view_unref(view);
+    assert_is_whole(f.db);
+    db_fixture_end(&f);
+}
+
+// Somebody else's file that leaves no number for the log of a new database.
+Test(recovery, a_database_is_not_made_beside_a_segment_with_the_last_number)
+{
+    struct dir *dir;
+    struct file *file;
+    uint64_t size;
+
+    prepare();
+    assert_ok(dir_open(sim_env(f.sim), DB_DIR, true, &dir));
+    assert_ok(file_open(dir, "4294967295.vlog", FILE_CREATE, &file));
+    assert_ok(file_write_one(file, 0, slice_of("somebody else's")));
+    assert_ok(file_close(file));
+    assert_status(lsm_open(DB_DIR, &f.options, &f.db), LSM_UNSUPPORTED);
+    cr_assert(strstr(lsm_errmsg(), "4294967295") != NULL);
+    cr_assert(eq(int, file_stat(dir, "CURRENT", &size), LSM_NOT_FOUND));
+    assert_ok(file_stat(dir, "4294967295.vlog", &size));
+    cr_assert(eq(u64, size, 15));
+    dir_close(dir);
+    sim_free(f.sim);
+}
+
+// --- hostile bytes ---
+
+// Makes the first entry of a frame malformed, and every checksum right again.
+static lsm_status spoil(void *ctx, uint64_t offset, uint64_t size,
+                        const struct frame_header *header, lsm_slice entries)
+{
+    struct file *file = ctx;
+    struct frame_header spoiled;
+    uint8_t bytes[FILE_HEADER_SIZE];
+    struct file_header segment;
+    lsm_buf copy = LSM_BUF_INIT;
+
+    if (header == NULL || header->type != FRAME_COMMIT || size == 0)
+        return LSM_OK;
+    assert_ok(file_read_exact(file, 0, bytes, sizeof bytes));
+    assert_ok(file_header_decode(slice_make(bytes, sizeof bytes), FILE_KIND_LOG, "", &segment));
+    assert_ok(buf_append(&copy, entries.data, entries.size));
+    *(uint8_t *)copy.data = 0x0F; // no such kind of entry
+    spoiled = *header;
+    spoiled.body_crc = frame_body_crc(slice_of_buf(&copy));
+    frame_header_encode(&spoiled, &segment.file_uuid, offset, bytes);
+    assert_ok(file_write_one(file, offset, slice_make(bytes, FRAME_HEADER_SIZE)));
+    assert_ok(file_write_one(file, offset + FRAME_HEADER_SIZE, slice_of_buf(&copy)));
+    lsm_buf_free(&copy);
+    return LSM_BUSY; // one is enough
+}
+
+Test(recovery, a_durable_frame_with_a_malformed_entry_is_damage)
+{
+    struct dir *dir;
+    struct file *file;
+
+    prepare();
+    db_fixture_open(&f);
+    put_all(NULL, 0, 10);
+    db_fixture_close(&f); // all of the log is durable
+    assert_ok(dir_open(sim_env(f.sim), DB_DIR, false, &dir));
+    assert_ok(file_open(dir, "000001.vlog", FILE_WRITE, &file));
+    assert_status(segment_scan(dir, "000001.vlog", true, spoil, file), LSM_BUSY);
+    assert_ok(file_close(file));
+    dir_close(dir);
+    assert_status(lsm_open(DB_DIR, &f.options, &f.db), LSM_CORRUPT);
+    cr_assert(strstr(lsm_errmsg(), "segment 1: offset 128") != NULL, "%s", lsm_errmsg());
+    assert_status(lsm_open_read_only(DB_DIR, &f.options, &f.db), LSM_CORRUPT);
+    sim_free(f.sim);
 }
 
 // --- each call, each allocation ---
