@@ -30,7 +30,7 @@ class Sum:
     """Lines and branches of some files, and how many are reached."""
 
     def __init__(self, files):
-        lines = [line for file in files for line in file["lines"]]
+        lines = [line for file in files for line in file["lines"] if not line["gcovr/noncode"]]
         branches = [branch for line in lines for branch in line["branches"]]
         self.lines = self.percent(lines)
         self.branches = self.percent(branches)
