@@ -24,14 +24,16 @@ static lsm_status parse_key(lsm_slice key, unsigned *out)
 static lsm_status parse_value(const struct history *h, unsigned key, lsm_slice value,
                               unsigned *number)
 {
-    *number = crash_value_number(value);
-    if (*number < 1 || *number > h->started)
+    const unsigned tag = crash_value_tag(value);
+
+    *number = history_number(h, tag);
+    if (*number == 0)
         return lsm_fail(LSM_CORRUPT, "key %u: a value that nobody wrote, %zu bytes", key,
                         value.size);
     for (unsigned i = 0; i < h->commits[*number].count; i++) {
         const struct crash_write *w = &h->commits[*number].writes[i];
 
-        if (w->key == key && w->size == value.size && crash_value_is(value, *number, key))
+        if (w->key == key && w->size == value.size && crash_value_is(value, tag, key))
             return LSM_OK;
     }
     return lsm_fail(LSM_CORRUPT, "key %u: the value of commit %u is another", key, *number);

@@ -1,10 +1,13 @@
 #include "crash_history.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "support/random.h"
 
-#define VALUE_SIZE_MAX (256u << 10)
+#define VALUE_SIZE_MAX (64u << 10)
 #define SHIFT_MAX      4096
 
 // --- values ---
@@ -23,38 +26,112 @@ static const uint8_t *value_bytes(void)
     return bytes;
 }
 
-static size_t shift_of(unsigned number, unsigned key)
+static size_t shift_of(unsigned tag, unsigned key)
 {
-    return (number * 31 + key * 7) % SHIFT_MAX;
+    return (tag * 31 + key * 7) % SHIFT_MAX;
 }
 
-lsm_slice crash_value(unsigned number, unsigned key, size_t size)
+lsm_slice crash_value(unsigned tag, unsigned key, size_t size)
 {
-    static uint8_t value[VALUE_SIZE_MAX];
+    static _Thread_local uint8_t value[VALUE_SIZE_MAX];
 
-    memcpy(value, value_bytes() + shift_of(number, key), size);
-    memcpy(value, &number, sizeof number);
-    memcpy(value + sizeof number, &key, sizeof key);
+    memcpy(value, value_bytes() + shift_of(tag, key), size);
+    memcpy(value, &tag, sizeof tag);
+    memcpy(value + sizeof tag, &key, sizeof key);
     return (lsm_slice){value, size};
 }
 
-bool crash_value_is(lsm_slice value, unsigned number, unsigned key)
+bool crash_value_is(lsm_slice value, unsigned tag, unsigned key)
 {
-    const unsigned head[2] = {number, key};
+    const unsigned head[2] = {tag, key};
 
     return value.size >= VALUE_SIZE_MIN && memcmp(value.data, head, sizeof head) == 0 &&
            memcmp((const uint8_t *)value.data + sizeof head,
-                  value_bytes() + shift_of(number, key) + sizeof head,
-                  value.size - sizeof head) == 0;
+                  value_bytes() + shift_of(tag, key) + sizeof head, value.size - sizeof head) == 0;
 }
 
-unsigned crash_value_number(lsm_slice value)
+unsigned crash_value_tag(lsm_slice value)
 {
-    unsigned number = 0;
+    unsigned tag = 0;
 
     if (value.size >= VALUE_SIZE_MIN)
-        memcpy(&number, value.data, sizeof number);
-    return number;
+        memcpy(&tag, value.data, sizeof tag);
+    return tag;
+}
+
+// --- commits ---
+
+struct crash_commit *history_start(struct history *h, const struct crash_commit *commit)
+{
+    struct crash_commit *started;
+
+    if (h->started == COMMITS_MAX)
+        return NULL;
+    started = &h->commits[++h->started];
+    *started = *commit;
+    started->tag = ++h->tags;
+    return started;
+}
+
+unsigned history_number(const struct history *h, unsigned tag)
+{
+    for (unsigned number = h->started; number > 0; number--) {
+        if (h->commits[number].tag == tag)
+            return number;
+    }
+    return 0;
+}
+
+static int compare_ts(const void *a, const void *b)
+{
+    const uint64_t left = ((const struct crash_commit *)a)->ts;
+    const uint64_t right = ((const struct crash_commit *)b)->ts;
+
+    return (left > right) - (left < right);
+}
+
+bool history_put_in_order(struct history *h, const struct history *last)
+{
+    const struct history then = *h;
+    unsigned count = 0;
+    bool has_gap = false; // a commit that was not started then
+
+    for (unsigned i = 1; i <= last->started; i++) {
+        if (last->commits[i].state != HAS_FAILED)
+            h->commits[++count] = last->commits[i];
+    }
+    qsort(&h->commits[1], count, sizeof h->commits[1], compare_ts);
+    h->tags = last->tags;
+    h->started = 0;
+    for (unsigned number = 1; number <= count; number++) {
+        const unsigned start = history_number(&then, h->commits[number].tag);
+        const enum commit_state state = then.commits[start].state;
+
+        has_gap |= start == 0;
+        if (!has_gap)
+            h->started = number;
+        if (start != 0 && state >= IS_ACKNOWLEDGED)
+            h->acknowledged = number;
+        if (start != 0 && state == IS_DURABLE)
+            h->durable = number;
+    }
+    return h->acknowledged <= h->started;
+}
+
+void history_print(const struct history *h)
+{
+    static const char *const states[] = {"started", "failed", "acknowledged", "durable"};
+
+    for (unsigned number = 1; number <= h->started; number++) {
+        const struct crash_commit *c = &h->commits[number];
+
+        fprintf(stderr, "    commit %u at %" PRIu64 ", %s, generation %u:", c->tag, c->ts,
+                states[c->state], c->generation);
+        for (unsigned i = 0; i < c->count; i++)
+            fprintf(stderr, " %s%s %u size %u", c->writes[i].keyspace == IN_OTHER ? "other " : "",
+                    c->writes[i].is_delete ? "delete" : "put", c->writes[i].key, c->writes[i].size);
+        fprintf(stderr, "\n");
+    }
 }
 
 // --- prefixes ---

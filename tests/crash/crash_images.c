@@ -11,7 +11,7 @@
 
 // --- moments ---
 
-static void add_moment(struct moments *moments, struct sim *sim, enum sim_op op, unsigned kind)
+void moments_add(struct moments *moments, struct sim *sim, enum sim_op op, unsigned kind)
 {
     struct moment *moment = APPEND(moments->items, moments->count, moments->capacity);
 
@@ -24,7 +24,7 @@ static void add_moment(struct moments *moments, struct sim *sim, enum sim_op op,
 static void watch_call(void *ctx, struct sim *sim, const struct sim_call *call)
 {
     if (call->changes_disk)
-        add_moment(ctx, sim, call->op, call->kind);
+        moments_add(ctx, sim, call->op, call->kind);
 }
 
 void moments_watch(struct moments *moments, struct sim *sim, const struct history *history)
@@ -40,7 +40,7 @@ void moments_unwatch(struct sim *sim)
 
 void moments_add_end(struct moments *moments, struct sim *sim)
 {
-    add_moment(moments, sim, SIM_OP_CLOSE, SIM_DIRECTORY);
+    moments_add(moments, sim, SIM_OP_CLOSE, SIM_DIRECTORY);
 }
 
 void moments_release(struct moments *moments)
@@ -92,6 +92,31 @@ size_t moment_survivals(const struct moment *moment, struct random *random,
         add(&list, SIM_RANDOM, random_next(random));
     for (unsigned i = 0; n > 1 && i < PREFIX_SEEDS; i++)
         add(&list, SIM_PREFIX, random_next(random));
+    return list.count;
+}
+
+static bool is_sync(enum sim_op op)
+{
+    return op == SIM_OP_SYNC || op == SIM_OP_DIR_SYNC;
+}
+
+// A call that is no sync adds what is pending at the end: every prefix but the whole was there
+// before it. A sync leaves the whole as it was, and makes new prefixes of the rest.
+size_t moments_new_survivals(const struct moments *moments, size_t index, struct random *random,
+                             struct survival out[SURVIVALS_MAX])
+{
+    const struct moment *moment = &moments->items[index];
+    const uint64_t n = sim_pending(moment->disk).operations;
+    struct survival_list list = {.items = out};
+
+    if (index == 0 || is_sync(moment[-1].op)) {
+        add(&list, SIM_NONE, 0);
+        add_each(&list, SIM_FIRST, 1, n, SURVIVALS_MAX - 3, random);
+    } else if (moment[-1].op != SIM_OP_CLOSE) {
+        add(&list, SIM_ALL, 0);
+    }
+    if (n > 0 && (is_sync(moment->op) || index + 1 == moments->count))
+        add(&list, SIM_RANDOM, random_next(random));
     return list.count;
 }
 

@@ -28,6 +28,8 @@ struct moments {
 void moments_watch(struct moments *moments, struct sim *sim, const struct history *history);
 // Ends that.
 void moments_unwatch(struct sim *sim);
+// One more, before a call of that kind.
+void moments_add(struct moments *moments, struct sim *sim, enum sim_op op, unsigned kind);
 // The moment after the last call.
 void moments_add_end(struct moments *moments, struct sim *sim);
 void moments_release(struct moments *moments);
@@ -44,6 +46,11 @@ struct survival {
 // sample of each. Returns how many.
 size_t moment_survivals(const struct moment *moment, struct random *random,
                         struct survival out[SURVIVALS_MAX]);
+// Of the moments of a recovery, in which the application learns nothing: those ways at moment
+// `index` that leave what none left at a moment before. All moments together have none, all,
+// each prefix and, where most is pending, a random one.
+size_t moments_new_survivals(const struct moments *moments, size_t index, struct random *random,
+                             struct survival out[SURVIVALS_MAX]);
 const char *survival_name(enum sim_survival kind);
 
 // A set of hashes.

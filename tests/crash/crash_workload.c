@@ -231,25 +231,27 @@ static lsm_keyspace *keyspace_of(const struct session *s, const struct crash_wri
     return write->keyspace == IN_OTHER ? s->other : NULL;
 }
 
-static lsm_status write_alone(struct session *s, const struct crash_write *w,
+static lsm_status write_alone(struct session *s, const struct crash_commit *c,
                               const lsm_write_options *options)
 {
+    const struct crash_write *w = &c->writes[0];
     char text[16];
 
     if (w->is_delete)
         return lsm_delete(s->db, keyspace_of(s, w), crash_key(w->key, text), options);
     return lsm_put(s->db, keyspace_of(s, w), crash_key(w->key, text),
-                   crash_value(s->history->started, w->key, w->size), options);
+                   crash_value(c->tag, w->key, w->size), options);
 }
 
-static lsm_status add_to_batch(struct session *s, lsm_batch *batch, const struct crash_write *w)
+static lsm_status add_to_batch(struct session *s, lsm_batch *batch, unsigned tag,
+                               const struct crash_write *w)
 {
     char text[16];
 
     if (w->is_delete)
         return lsm_batch_delete(batch, keyspace_of(s, w), crash_key(w->key, text));
     return lsm_batch_put(batch, keyspace_of(s, w), crash_key(w->key, text),
-                         crash_value(s->history->started, w->key, w->size));
+                         crash_value(tag, w->key, w->size));
 }
 
 static lsm_status write_batch(struct session *s, const struct crash_commit *c,
@@ -259,14 +261,15 @@ static lsm_status write_batch(struct session *s, const struct crash_commit *c,
     lsm_status status = lsm_batch_new(&batch);
 
     for (unsigned i = 0; i < c->count && status == LSM_OK; i++)
-        status = add_to_batch(s, batch, &c->writes[i]);
+        status = add_to_batch(s, batch, c->tag, &c->writes[i]);
     if (status == LSM_OK)
         status = lsm_write(s->db, batch, options);
     lsm_batch_free(batch);
     return status;
 }
 
-static lsm_status add_to_txn(struct session *s, lsm_txn *txn, const struct crash_write *w)
+static lsm_status add_to_txn(struct session *s, lsm_txn *txn, unsigned tag,
+                             const struct crash_write *w)
 {
     lsm_buf value = LSM_BUF_INIT;
     char text[16];
@@ -278,31 +281,44 @@ static lsm_status add_to_txn(struct session *s, lsm_txn *txn, const struct crash
     if (w->is_delete)
         return lsm_txn_delete(txn, keyspace_of(s, w), crash_key(w->key, text));
     return lsm_txn_put(txn, keyspace_of(s, w), crash_key(w->key, text),
-                       crash_value(s->history->started, w->key, w->size));
+                       crash_value(tag, w->key, w->size));
 }
 
-static lsm_status write_txn(struct session *s, const struct crash_commit *c,
-                            const lsm_write_options *options)
+lsm_status session_prepare(struct session *s, const struct crash_commit *c, lsm_txn **out)
 {
     lsm_txn *txn = NULL;
     lsm_status status = lsm_begin(s->db, LSM_TXN_SERIALIZABLE, &txn);
 
     for (unsigned i = 0; i < c->count && status == LSM_OK; i++)
-        status = add_to_txn(s, txn, &c->writes[i]);
-    if (status == LSM_OK)
-        status = lsm_commit(txn, options);
+        status = add_to_txn(s, txn, c->tag, &c->writes[i]);
+    if (status != LSM_OK)
+        lsm_txn_free(txn);
+    else
+        *out = txn;
+    return status;
+}
+
+static lsm_status write_txn(struct session *s, const struct crash_commit *c,
+                            const lsm_write_options *options)
+{
+    lsm_txn *txn;
+    lsm_status status;
+
+    TRY(session_prepare(s, c, &txn));
+    status = lsm_commit(txn, options);
     lsm_txn_free(txn);
     return status;
 }
 
-static lsm_status commit(struct session *s, const struct step *step, const struct crash_commit *c)
+static lsm_status commit(struct session *s, const struct step *step,
+                         const struct crash_commit *what)
 {
     const lsm_write_options options = {.sync = step->is_weak ? LSM_SYNC_WRITTEN : LSM_SYNC_FULL};
     struct history *h = s->history;
+    const struct crash_commit *c = history_start(h, what);
 
-    if (h->started == COMMITS_MAX)
+    if (c == NULL)
         return LSM_OK;
-    h->commits[++h->started] = *c;
     switch (step->kind) {
     case STEP_BATCH:
         TRY(write_batch(s, c, &options));
@@ -311,7 +327,7 @@ static lsm_status commit(struct session *s, const struct step *step, const struc
         TRY(write_txn(s, c, &options));
         break;
     default:
-        TRY(write_alone(s, &c->writes[0], &options));
+        TRY(write_alone(s, c, &options));
         break;
     }
     h->acknowledged = h->started;

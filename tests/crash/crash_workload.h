@@ -73,6 +73,9 @@ void session_init(struct session *s, const struct workload *workload, struct sim
 // Finds out whether the other keyspace is there; LSM_CORRUPT when it should or should not be.
 lsm_status session_open(struct session *s);
 lsm_status session_step(struct session *s, const struct step *step);
+// A serializable transaction that has read and written what `c` writes, for the caller to commit
+// and to free.
+lsm_status session_prepare(struct session *s, const struct crash_commit *c, lsm_txn **out);
 // Nothing is open afterwards, whatever is returned.
 lsm_status session_close(struct session *s);
 

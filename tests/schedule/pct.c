@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
+#include <unistd.h>
 
 #include "base/schedule.h"
 #include "env/sync.h"
@@ -37,6 +39,7 @@ _Static_assert(sizeof(struct turn_mutex) <= sizeof(pthread_mutex_t), "it stands 
 static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
 static struct pct_options options;
 static bool is_on;
+static bool keeps_turn;
 static struct random dice;
 static struct actor actors[THREADS_MAX];
 static struct actor *running;
@@ -131,6 +134,8 @@ static void take_turns(void)
 
 static void step(bool gives_way)
 {
+    if (keeps_turn)
+        return;
     step_count++;
     for (unsigned i = 0; i < options.changes; i++) {
         if (change_at[i] == step_count)
@@ -147,6 +152,7 @@ static void step(bool gives_way)
     take_turns();
 }
 
+#ifdef LSM_SCHEDULE
 static void point(bool gives_way)
 {
     if (self == NULL)
@@ -154,6 +160,16 @@ static void point(bool gives_way)
     pthread_mutex_lock(&mu);
     step(gives_way);
     pthread_mutex_unlock(&mu);
+}
+#endif
+
+static void hook_points(bool are_hooked)
+{
+#ifdef LSM_SCHEDULE
+    schedule_hook = are_hooked ? point : NULL;
+#else
+    (void)are_hooked;
+#endif
 }
 
 static void block(enum state state, const void *waits_for)
@@ -201,14 +217,14 @@ void pct_begin(const struct pct_options *with)
     self = actor_new(NULL);
     running = self;
     is_on = true;
-    schedule_hook = point;
+    hook_points(true);
     pthread_mutex_unlock(&mu);
 }
 
 uint64_t pct_end(void)
 {
     pthread_mutex_lock(&mu);
-    schedule_hook = NULL;
+    hook_points(false);
     is_on = false;
     self->state = FREE;
     self = NULL;
@@ -216,6 +232,21 @@ uint64_t pct_end(void)
         assert(actors[i].state == FREE);
     pthread_mutex_unlock(&mu);
     return step_count;
+}
+
+void pct_keep_turn(bool is_kept)
+{
+    keeps_turn = is_kept;
+}
+
+void pct_fix_addresses(char **argv)
+{
+    const int now = personality(0xffffffff);
+
+    if (now == -1 || (now & ADDR_NO_RANDOMIZE) != 0)
+        return;
+    if (personality((unsigned long)now | ADDR_NO_RANDOMIZE) != -1)
+        (void)execv("/proc/self/exe", argv);
 }
 
 uint64_t pct_now_ns(void)

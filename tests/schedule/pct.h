@@ -15,6 +15,7 @@
 #ifndef LSM_TESTS_SCHEDULE_PCT_H
 #define LSM_TESTS_SCHEDULE_PCT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct pct_options {
@@ -32,6 +33,14 @@ struct pct_options {
 void pct_begin(const struct pct_options *options);
 // Returns the number of steps.
 uint64_t pct_end(void);
+
+// From here on the running thread keeps its turn at every step, or may lose it again. It holds no
+// mutex meanwhile that another could wait for, and waits for nothing.
+void pct_keep_turn(bool is_kept);
+
+// Begins the program anew with addresses that are the same in each run, where the system lets
+// it: where a thread looks for a free slot depends on them. To be called first in main().
+void pct_fix_addresses(char **argv);
 
 // The clock that deadlines are of: for the env of the program.
 uint64_t pct_now_ns(void);

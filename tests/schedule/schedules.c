@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/personality.h>
-#include <unistd.h>
 
 #include "db/db.h"
 #include "schedule/pct.h"
@@ -292,22 +290,11 @@ static void run_round(struct random *random)
     sim_free(r.sim);
 }
 
-// The same addresses in each run: where a thread looks for a free slot depends on them.
-static void fix_addresses(char **argv)
-{
-    const int now = personality(0xffffffff);
-
-    if (now == -1 || (now & ADDR_NO_RANDOMIZE) != 0)
-        return;
-    if (personality((unsigned long)now | ADDR_NO_RANDOMIZE) != -1)
-        (void)execv("/proc/self/exe", argv);
-}
-
 int main(int argc, char **argv)
 {
     struct random random;
 
-    fix_addresses(argv);
+    pct_fix_addresses(argv);
     campaign = campaign_begin("schedules", 50, argc, argv);
     while (campaign_next(&campaign, &random))
         run_round(&random);

@@ -17,7 +17,8 @@ static uint64_t now_ns(void)
 
 static _Noreturn void show_usage(const char *name)
 {
-    fprintf(stderr, "usage: %s [--seed N] [--seconds N | --rounds N] [--round N]\n", name);
+    fprintf(stderr, "usage: %s [--seed N] [--seconds N | --rounds N] [--thin N] [--round N]\n",
+            name);
     exit(2);
 }
 
@@ -42,6 +43,8 @@ static void take_option(struct campaign *campaign, const char *option, const cha
         campaign->deadline_ns = now_ns() + number * 1000000000u;
     } else if (strcmp(option, "--rounds") == 0) {
         campaign->rounds_max = number;
+    } else if (strcmp(option, "--thin") == 0 && number > 0) {
+        campaign->thin = number;
     } else if (strcmp(option, "--round") == 0) {
         campaign->round = number;
         campaign->rounds_max = number + 1;
@@ -57,6 +60,7 @@ struct campaign campaign_begin(const char *name, uint64_t rounds, int argc, char
         .name = name,
         .seed = random_for_test(name).state,
         .rounds_max = rounds,
+        .thin = 1,
     };
 
     for (int i = 1; i < argc; i += 2)

@@ -3,7 +3,9 @@
 // A campaign is a plain program. Each round takes its random numbers from the seed and its
 // own number alone, so that a failing round is replayed by itself:
 //
-//     NAME [--seed N] [--seconds N | --rounds N] [--round N]
+//     NAME [--seed N] [--seconds N | --rounds N] [--thin N] [--round N]
+//
+// With --thin it does what it has that is costly one time in N, for where time is short.
 //
 // Its last line is `campaign NAME: COUNT UNIT, N violations, seed N`, which the soak run
 // collects; it exits with 1 if there was a violation.
@@ -22,6 +24,7 @@ struct campaign {
     uint64_t round;       // the one that runs now
     uint64_t rounds_max;  // 0: until the time is up
     uint64_t deadline_ns; // monotonic; 0: none
+    uint64_t thin;        // from 1
     uint64_t violations;
     bool is_replay; // of one round: be talkative
     bool has_begun;
