@@ -14,6 +14,7 @@
 enum common_key {
     KEY_JSON = COMMON_KEY,
     KEY_HEX,
+    KEY_FILES,
     KEY_QUIET = 'q',
     KEY_KEYSPACE = 'k',
     KEY_OPTION = 'o',
@@ -24,6 +25,9 @@ static const struct argp_option common_options[] = {
      .key = KEY_JSON,
      .doc = "Print JSON; integers raw, under keys with their unit"},
     {.name = "hex", .key = KEY_HEX, .doc = "Keys and values are hexadecimal digits, both ways"},
+    {.name = "files",
+     .key = KEY_FILES,
+     .doc = "Keys and values given are names of files that hold them, '-' is standard input"},
     {.name = "keyspace", .key = KEY_KEYSPACE, .arg = "NAME", .doc = "Work in this keyspace"},
     {.name = "option", .key = KEY_OPTION, .arg = "NAME=VALUE", .doc = "Set a database option"},
     {.name = "quiet", .key = KEY_QUIET, .doc = "Say nothing but errors on stderr"},
@@ -106,10 +110,10 @@ static lsm_status flag_set(struct tool *tool, const struct flag *flag, char *arg
         *(const char **)field = argument;
         return LSM_OK;
     case FLAG_BYTES:
-        // Decoded when all is parsed: --hex may still come.
+        // Decoded when all is parsed: --hex or --files may still come.
         ((struct bytes_flag *)field)->is_set = true;
         ((struct bytes_flag *)field)->bytes.size = 0;
-        must(buf_append(&((struct bytes_flag *)field)->bytes, argument, strlen(argument)));
+        must(buf_append(&((struct bytes_flag *)field)->bytes, argument, strlen(argument) + 1));
         return LSM_OK;
     case FLAG_COUNT:
         return parse_count(argument, field);
@@ -144,6 +148,9 @@ static error_t parse_common(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_HEX:
         tool->hex = true;
+        return 0;
+    case KEY_FILES:
+        tool->files = true;
         return 0;
     case KEY_QUIET:
         tool->quiet = true;
@@ -246,18 +253,54 @@ static void check_long_options(const struct tool *tool, const struct argp_option
     }
 }
 
-// Decodes what was given as bytes, now that --hex is known.
+// --- bytes ---
+
+static lsm_status read_stream(FILE *from, const char *name, lsm_buf *bytes)
+{
+    char block[65536];
+    size_t size;
+
+    while ((size = fread(block, 1, sizeof block, from)) > 0) {
+        must(buf_append(bytes, block, size));
+        if (bytes->size > LSM_VALUE_SIZE_MAX)
+            return lsm_fail(LSM_INVALID, "%s: more than the %u bytes a value may have", name,
+                            LSM_VALUE_SIZE_MAX);
+    }
+    return ferror(from) ? lsm_fail(LSM_IO, "%s: %s", name, strerror(errno)) : LSM_OK;
+}
+
+lsm_status file_bytes(const char *name, lsm_buf *bytes)
+{
+    FILE *from;
+    lsm_status status;
+
+    if (strcmp(name, "-") == 0)
+        return read_stream(stdin, "standard input", bytes);
+    from = fopen(name, "rb");
+    if (from == NULL)
+        return lsm_fail(LSM_INVALID, "%s: %s", name, strerror(errno));
+    status = read_stream(from, name, bytes);
+    (void)fclose(from); // it was only read
+    return status;
+}
+
+lsm_status operand_bytes(const struct tool *tool, const char *text, lsm_buf *bytes)
+{
+    if (tool->files)
+        return file_bytes(text, bytes);
+    return tool->hex ? hex_decode(slice_of(text), bytes) : text_unescape(slice_of(text), bytes);
+}
+
+// Decodes what was given as bytes, now that --hex and --files are known.
 static lsm_status decode_bytes_flags(struct tool *tool)
 {
     for (const struct flag *f = tool->command->flags; f != NULL && f->name != NULL; f++) {
         struct bytes_flag *given = (struct bytes_flag *)((char *)tool->settings + f->offset);
         lsm_buf decoded = LSM_BUF_INIT;
-        lsm_slice text;
 
         if (f->type != FLAG_BYTES || !given->is_set)
             continue;
-        text = slice_of_buf(&given->bytes);
-        if ((tool->hex ? hex_decode : text_unescape)(text, &decoded) != LSM_OK) {
+        if (operand_bytes(tool, given->bytes.data, &decoded) != LSM_OK) {
             lsm_buf_free(&decoded);
             return usage_error(tool, "--%s: %s", f->name, lsm_errmsg());
         }

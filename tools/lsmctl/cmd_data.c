@@ -2,7 +2,6 @@
 
 #include "lsmctl.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,35 +87,6 @@ static const struct flag put_flags[] = {
     {0},
 };
 
-static lsm_status read_stream(FILE *from, const char *name, lsm_buf *bytes)
-{
-    char block[65536];
-    size_t size;
-
-    while ((size = fread(block, 1, sizeof block, from)) > 0) {
-        must(buf_append(bytes, block, size));
-        if (bytes->size > LSM_VALUE_SIZE_MAX)
-            return lsm_fail(LSM_INVALID, "%s: more than the %u bytes a value may have", name,
-                            LSM_VALUE_SIZE_MAX);
-    }
-    return ferror(from) ? lsm_fail(LSM_IO, "%s: %s", name, strerror(errno)) : LSM_OK;
-}
-
-static lsm_status read_whole_file(const char *name, lsm_buf *bytes)
-{
-    FILE *from;
-    lsm_status status;
-
-    if (strcmp(name, "-") == 0)
-        return read_stream(stdin, "standard input", bytes);
-    from = fopen(name, "rb");
-    if (from == NULL)
-        return lsm_fail(LSM_INVALID, "%s: %s", name, strerror(errno));
-    status = read_stream(from, name, bytes);
-    (void)fclose(from); // it was only read
-    return status;
-}
-
 static lsm_status put_value(struct tool *tool, lsm_buf *value)
 {
     const struct put_settings *settings = tool->settings;
@@ -124,7 +94,7 @@ static lsm_status put_value(struct tool *tool, lsm_buf *value)
     if ((settings->from_file != NULL) == (tool->operand_count == 3))
         return usage_error(tool, "give either a VALUE or --from-file");
     if (settings->from_file != NULL)
-        return read_whole_file(settings->from_file, value);
+        return file_bytes(settings->from_file, value);
     if (operand_bytes(tool, tool->operands[2], value) != LSM_OK)
         return usage_error(tool, "value: %s", lsm_errmsg());
     return LSM_OK;

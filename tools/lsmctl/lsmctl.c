@@ -151,8 +151,8 @@ static void print_overview(FILE *to)
             fprintf(to, "  %-10s %s\n", c->name, c->summary);
         }
     }
-    fputs("\nFlags for every command: --json --hex --keyspace NAME (-k) --option NAME=VALUE (-o)\n"
-          "--quiet (-q). `lsmctl help COMMAND` tells more, with examples.\n"
+    fputs("\nFlags for every command: --json --hex --files --keyspace NAME (-k)\n"
+          "--option NAME=VALUE (-o) --quiet (-q). `lsmctl help COMMAND` tells more.\n"
           "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 corruption, 5 locked.\n",
           to);
 }
@@ -203,11 +203,6 @@ void say(const struct tool *tool, const char *format, ...)
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
-}
-
-lsm_status operand_bytes(const struct tool *tool, const char *text, lsm_buf *bytes)
-{
-    return tool->hex ? hex_decode(slice_of(text), bytes) : text_unescape(slice_of(text), bytes);
 }
 
 // --- main ---

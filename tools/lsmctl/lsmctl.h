@@ -65,6 +65,7 @@ struct tool {
     const struct command *command;
     bool json;
     bool hex;
+    bool files;
     bool quiet;
     const char *keyspace;  // NULL: "default"
     lsm_options *options;  // from -o
@@ -90,8 +91,11 @@ lsm_status usage_error(struct tool *tool, const char *format, ...)
 // Says something on stderr, unless --quiet.
 void say(const struct tool *tool, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// An operand as bytes: escaped text, or digits with --hex. Appends to `bytes`.
+// An operand as bytes: escaped text, digits with --hex, or what a file holds with --files.
+// Appends to `bytes`.
 lsm_status operand_bytes(const struct tool *tool, const char *text, lsm_buf *bytes);
+// Appends what the file holds, "-" being the standard input: no more than a value may have.
+lsm_status file_bytes(const char *name, lsm_buf *bytes);
 
 // "64KiB" and the like. LSM_INVALID otherwise.
 lsm_status parse_size(const char *text, uint64_t *size);

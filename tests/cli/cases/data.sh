@@ -15,6 +15,16 @@ printf 'a\000b\n' >bytes
 t put db raw --from-file bytes
 t get db raw
 "$lsmctl" get db raw --raw | cmp - bytes && echo "raw bytes are the same"
+# Nothing on the command line but names of files.
+printf 'se\000cret' >key
+t put db --files key bytes
+t get db --files key
+t get db 'se\x00cret'
+t scan db --files --prefix key
+printf 'se\000cret' | "$lsmctl" get db --files - --raw | cmp - bytes && echo "and standard input"
+t get db --files nowhere
+t del db --files key
+t get db --files key
 # Larger than a segment of the log, which begins with 1 MiB.
 head -c 9000000 /dev/urandom >large
 "$lsmctl" put db large --from-file large && "$lsmctl" get db large --raw | cmp - large &&
