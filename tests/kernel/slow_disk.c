@@ -25,7 +25,7 @@ static bool reopens_on_a_good_disk(struct scene *scene, struct stage *stage)
 static bool slow_life(struct scene *scene, struct stage *stage)
 {
     device_slow_down(&stage->device);
-    if (!scene_open(scene) || !scene_load(scene, 24, MOOD_FINE, NULL))
+    if (!scene_open(scene) || !scene_load(scene, 18, MOOD_FINE, NULL))
         return false;
     scene_tell_ends(scene);
     return scene_expect(scene, "lsm_wait_idle", lsm_wait_idle(scene->db), LSM_OK) &&
@@ -35,7 +35,7 @@ static bool slow_life(struct scene *scene, struct stage *stage)
 // --- bounds ---
 
 #define WRITERS       3
-#define WRITES        250 // of each
+#define WRITES        150 // of each
 #define VALUE_SIZE    1000
 #define MEMTABLE_SIZE (64u << 10)
 #define LEVEL0_STOP   5
