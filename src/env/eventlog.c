@@ -100,17 +100,26 @@ static void put_time(struct line *line, uint64_t wall_ns)
     put_text(line, text);
 }
 
+// Whether a control character begins there that terminals obey: one of ASCII, or one of two
+// bytes in UTF-8.
+static bool is_control(const char *value, size_t size)
+{
+    const unsigned char first = (unsigned char)value[0];
+
+    return iscntrl(first) || (first == 0xc2 && size > 1 && (unsigned char)value[1] < 0xa0);
+}
+
 static bool needs_quotes(const char *value, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
         if (value[i] == ' ' || value[i] == '"' || value[i] == '\\' ||
-            iscntrl((unsigned char)value[i]))
+            is_control(value + i, size - i))
             return true;
     }
     return size == 0;
 }
 
-static void put_escaped(struct line *line, char c)
+static void put_escaped(struct line *line, char c, bool as_number)
 {
     char hex[5];
 
@@ -119,7 +128,7 @@ static void put_escaped(struct line *line, char c)
         put_char(line, c);
     } else if (c == '\n') {
         put_text(line, "\\n");
-    } else if (iscntrl((unsigned char)c)) {
+    } else if (as_number) {
         (void)snprintf(hex, sizeof hex, "\\x%02x", (unsigned char)c);
         put_text(line, hex);
     } else {
@@ -129,14 +138,20 @@ static void put_escaped(struct line *line, char c)
 
 static void put_value(struct line *line, const char *value, size_t size)
 {
+    bool is_second = false; // byte of a control character
+
     if (!needs_quotes(value, size)) {
         for (size_t i = 0; i < size; i++)
             put_char(line, value[i]);
         return;
     }
     put_char(line, '"');
-    for (size_t i = 0; i < size; i++)
-        put_escaped(line, value[i]);
+    for (size_t i = 0; i < size; i++) {
+        const bool begins = is_control(value + i, size - i);
+
+        put_escaped(line, value[i], begins || is_second);
+        is_second = begins && (unsigned char)value[i] == 0xc2;
+    }
     put_char(line, '"');
 }
 

@@ -77,8 +77,10 @@ Test(eventlog, strange_values_are_quoted_and_escaped)
     eventlog_write(f.log, "e", "a=%s b=%s c=%s", "two words", "", "x\ny=\"1\" \\\x1B");
     eventlog_write(f.log, "e", "a=%s b=%d", "f=1 g=2", 3);
     eventlog_write(f.log, "e", "path=%s", "/d\xC3\xB6rt/a=b");
+    eventlog_write(f.log, "e", "name=%s", "\xC2\xA0\xC2\x9B[2J"); // clears some terminals
     assert_log(TIME "e a=\"two words\" b=\"\" c=\"x\\ny=\\\"1\\\" \\\\\\x1b\"\n" TIME
-                    "e a=\"f=1 g=2\" b=3\n" TIME "e path=/d\xC3\xB6rt/a=b\n");
+                    "e a=\"f=1 g=2\" b=3\n" TIME "e path=/d\xC3\xB6rt/a=b\n" TIME
+                    "e name=\"\xC2\xA0\\xc2\\x9b[2J\"\n");
 }
 
 Test(eventlog, a_very_long_value_is_cut_and_the_line_stays_one)

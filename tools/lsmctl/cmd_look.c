@@ -165,11 +165,9 @@ static void print_keyspaces(const struct facts *facts)
     grid_head(&grid, "id|name|about|value_threshold|versions_to_keep|compression|ttl");
     for (size_t i = 0; i < facts->keyspace_count; i++) {
         const lsm_keyspace_info *info = &facts->keyspaces[i];
-        CLEANUP(lsm_buf_free) lsm_buf name = LSM_BUF_INIT;
 
-        text_escape(slice_of(info->name), &name);
         grid_add(&grid, "%" PRIu32, info->id);
-        grid_add(&grid, "%.*s", (int)name.size, (const char *)name.data);
+        grid_add_bytes(&grid, slice_of(info->name));
         grid_add(&grid, "%s", human_bytes(keyspace_bytes(facts, info->name)).text);
         add_inheritable(&grid, info->options.value_threshold);
         add_inheritable(&grid, info->options.versions_to_keep);

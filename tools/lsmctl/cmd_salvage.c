@@ -58,7 +58,7 @@ static void print_keyspaces(const struct salvage_report *report)
     for (size_t i = 0; i < report->keyspace_count; i++) {
         const struct salvaged_keyspace *keyspace = &report->keyspaces[i];
 
-        grid_add(&grid, "%s", keyspace->name);
+        grid_add_bytes(&grid, slice_of(keyspace->name));
         grid_add(&grid, "%s", human_count(keyspace->record_count).text);
         grid_add(&grid, "%s", human_bytes(keyspace->value_bytes).text);
         grid_add(&grid, "%s",

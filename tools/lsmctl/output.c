@@ -356,13 +356,33 @@ void json_add_bytes(cJSON *to, const char *key, lsm_slice value, bool as_hex)
     json_add_text(to, key, text.data);
 }
 
+// Whether a control character beyond ASCII, of two bytes in UTF-8, begins at `text`.
+static bool is_high_control(const char *text)
+{
+    return (uint8_t)text[0] == 0xc2 && (uint8_t)text[1] >= 0x80 && (uint8_t)text[1] <= 0x9f;
+}
+
+// Writes JSON, whose strings hold control characters that JSON allows and terminals obey.
+static void put_json(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (is_high_control(text))
+            printf("\\u%04x", (uint8_t) * ++text);
+        else if (*text == '\x7f')
+            fputs("\\u007f", stdout);
+        else
+            putchar(*text);
+    }
+    putchar('\n');
+}
+
 void json_print(cJSON *value)
 {
     char *text = cJSON_PrintUnformatted(value);
 
     if (text == NULL)
         out_of_memory();
-    puts(text);
+    put_json(text);
     cJSON_free(text);
     cJSON_Delete(value);
 }
@@ -397,6 +417,14 @@ void grid_add(struct grid *grid, const char *format, ...)
         cell = NULL;
     va_end(args);
     grid_take(grid, cell);
+}
+
+void grid_add_bytes(struct grid *grid, lsm_slice bytes)
+{
+    CLEANUP(lsm_buf_free) lsm_buf text = LSM_BUF_INIT;
+
+    text_escape(bytes, &text);
+    grid_add(grid, "%.*s", (int)text.size, (const char *)text.data);
 }
 
 void grid_head(struct grid *grid, const char *heads)

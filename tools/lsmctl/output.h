@@ -81,6 +81,8 @@ struct grid {
 void grid_init(struct grid *grid, const char *align);
 // One cell, formatted; fill a row from left to right.
 void grid_add(struct grid *grid, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// One cell of bytes, escaped.
+void grid_add_bytes(struct grid *grid, lsm_slice bytes);
 // A row of cells separated by '|'.
 void grid_head(struct grid *grid, const char *heads);
 // Empties the grid.
