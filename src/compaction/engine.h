@@ -45,6 +45,7 @@ struct engine {
     struct eventlog *events;
     struct engine_options *options;
     struct compaction_stats *stats;
+    bool checks_memory; // sums of memtables are compared before their tables count
 
     // Answered by the floors above. The oldest snapshot: a merge drops what no
     // snapshot at or above `ts` sees, and expires by `wall` seconds (0: not at all).

@@ -56,6 +56,25 @@ static lsm_status write_entries(struct flush *flush, struct iter *entries,
     return status == LSM_OK ? table_output_cut(output) : status;
 }
 
+// Memory that has changed is told once and for all: the log has what was written.
+static lsm_status check_memtable(const struct flush *flush, const struct retention *retention,
+                                 const struct table_output *output)
+{
+    struct engine *engine = flush->engine;
+    lsm_status status = LSM_OK;
+
+    if (retention->entries_in != flush->entry_count ||
+        output->entry_count + retention->entries_dropped != flush->entry_count)
+        status = lsm_fail(LSM_CORRUPT,
+                          "flush lost entries: of %" PRIu64 " read %" PRIu64 ", written %" PRIu64
+                          ", dropped %" PRIu64,
+                          flush->entry_count, retention->entries_in, output->entry_count,
+                          retention->entries_dropped);
+    else if (engine->checks_memory)
+        status = memtable_verify(flush->memtable->mem);
+    return status == LSM_CORRUPT ? poison_set(engine->poison, status) : status;
+}
+
 static lsm_status write_table(struct flush *flush)
 {
     CLEANUP(iter_closep) struct iter *entries = NULL;
@@ -66,6 +85,8 @@ static lsm_status write_table(struct flush *flush)
     TRY(memtable_iter_new(flush->memtable->mem, &entries));
     table_output_init(&output, flush->engine, &flush->edit, 0);
     status = write_entries(flush, entries, &retention, &output);
+    if (status == LSM_OK)
+        status = check_memtable(flush, &retention, &output);
     status = table_output_release(&output, status);
     retention_release(&retention);
     return status;

@@ -273,6 +273,7 @@ static lsm_status make_workers(struct lsm_db *db)
                                  .events = db->events,
                                  .options = &db->engine_options,
                                  .stats = &db->compaction_stats,
+                                 .checks_memory = options_check_memory(&db->options),
                                  .oldest_snapshot = answer_oldest_snapshot,
                                  .keyspace_options = answer_keyspace_options,
                                  .clock = answer_clock,

@@ -89,6 +89,8 @@ static const struct option_spec specs[] = {
            false, "background threads"),
     OPTION(txn_bytes_max, OPTION_SIZE, 256 * MIB, "256MiB", 64 * KIB, 16 * GIB, "64KiB to 16GiB",
            true, "keys and values that one transaction may write"),
+    OPTION(check_memory, OPTION_BOOL, 0, "false", 0, 1, "true or false", false,
+           "sum up what waits in memory for the disk, and check it on its way there"),
     OPTION(conflict_history_size, OPTION_SIZE, 8 * MIB, "8MiB", 64 * KIB, 1 * GIB, "64KiB to 1GiB",
            false, "memory for recent commits, to find conflicts without a read"),
     {.name = "idle_flush",

@@ -19,6 +19,7 @@ struct lsm_options {
     uint64_t open_files_max; // 0: half of what the system allows
     uint64_t workers;        // 0: half of the processors, at least 2
     uint64_t txn_bytes_max;
+    uint64_t check_memory;
     uint64_t conflict_history_size;
     uint64_t idle_flush_ns;
 
@@ -54,6 +55,17 @@ struct lsm_options {
 };
 
 void options_init(struct lsm_options *options);
+
+// Whether what lies in memory is summed up and checked: in debug builds always.
+static inline bool options_check_memory(const struct lsm_options *options)
+{
+#ifdef NDEBUG
+    return options->check_memory != 0;
+#else
+    (void)options;
+    return true;
+#endif
+}
 
 // LSM_INVALID when options contradict each other.
 lsm_status options_check(const struct lsm_options *options);

@@ -151,6 +151,8 @@ static lsm_status add_memtable(struct lsm_db *db, struct recovery *recovery,
     recovery->memtables = memtables;
     TRY(logged_memtable_new(&db->bin, (size_t)db->options.memtable_size, start,
                             &memtables[recovery->memtable_count]));
+    if (options_check_memory(&db->options))
+        memtable_watch(memtables[recovery->memtable_count]->mem);
     recovery->memtable_count++;
     return LSM_OK;
 }

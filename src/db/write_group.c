@@ -46,6 +46,8 @@ static lsm_status check_keyspaces(struct lsm_db *db, const struct write_request 
 static lsm_status validate(struct lsm_db *db, const struct write_request *request)
 {
     TRY(check_keyspaces(db, request));
+    if (db->engine.checks_memory)
+        TRY(commit_frame_verify(&request->frame));
     if (PLANTED(SKIP_LATE_VALIDATION))
         return LSM_OK;
     if (request->reads != NULL)
@@ -97,6 +99,8 @@ static lsm_status switch_memtable(struct lsm_db *db)
         &db->bin,
         (size_t)atomic_load_explicit(&db->engine_options.memtable_size, memory_order_relaxed),
         log_end(db->log), &fresh));
+    if (db->engine.checks_memory)
+        memtable_watch(fresh->mem);
     status = views_push_memtable(&db->views, fresh);
     logged_memtable_unref(fresh);
     if (status != LSM_OK)

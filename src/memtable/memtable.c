@@ -32,6 +32,7 @@
 
 #include "base/alloc.h"
 #include "base/coding.h"
+#include "base/hash.h"
 #include "base/schedule.h"
 #include "memtable/skiplist.h"
 
@@ -60,7 +61,9 @@ struct memtable {
     struct arena arena;
     struct skiplist *recent; // the list of the last insert, or NULL
     size_t spare_links;      // granted to towers by the last reservation, not used yet
-    atomic_size_t count;     // relaxed; read by any thread
+    bool is_watched;
+    uint64_t sum;        // of the digests of all entries, when it is watched
+    atomic_size_t count; // relaxed; read by any thread
 };
 
 static size_t bucket_count_for(size_t size)
@@ -302,6 +305,23 @@ static void index_put(struct memtable *mem, struct skiplist_node *node, uint64_t
     atomic_store_explicit(link, node, memory_order_release);
 }
 
+void memtable_watch(struct memtable *mem)
+{
+    assert(memtable_is_empty(mem));
+    mem->is_watched = true;
+}
+
+// Of every field of the entry.
+static uint64_t digest_of(const struct entry *entry)
+{
+    const uint64_t fields[] = {entry->ts, entry->expiry,
+                               (uint64_t)entry->keyspace << 32 | (uint64_t)entry->kind << 8 |
+                                   entry->user_byte};
+
+    return hash64(entry->value.data, entry->value.size,
+                  hash64(entry->key.data, entry->key.size, hash64(fields, sizeof fields, 0)));
+}
+
 void memtable_insert(struct memtable *mem, const struct entry *entry, uint64_t hash)
 {
     struct skiplist *list = list_for_insert(mem, entry->keyspace);
@@ -318,6 +338,8 @@ void memtable_insert(struct memtable *mem, const struct entry *entry, uint64_t h
     skiplist_insert(list, node, older);
     if (mem->buckets != NULL)
         index_put(mem, node, hash, link, older);
+    if (mem->is_watched)
+        mem->sum += digest_of(entry);
     atomic_fetch_add_explicit(&mem->count, 1, memory_order_relaxed);
 }
 
@@ -528,4 +550,25 @@ lsm_status memtable_iter_new(const struct memtable *mem, struct iter **out)
     it->mem = mem;
     *out = &it->base;
     return LSM_OK;
+}
+
+lsm_status memtable_verify(const struct memtable *mem)
+{
+    struct memtable_iter it = {.base.ops = &memtable_iter_ops, .mem = mem};
+    uint64_t count = 0, sum = 0;
+
+    TRY(iter_first(&it.base));
+    while (it.base.is_valid) {
+        count++;
+        if (mem->is_watched)
+            sum += digest_of(&it.base.entry);
+        TRY(iter_next(&it.base));
+    }
+    if (count == memtable_count(mem) && sum == mem->sum)
+        return LSM_OK;
+    return lsm_fail(
+        LSM_CORRUPT,
+        "memtable: %llu entries were inserted, and %llu are there%s: memory has changed",
+        (unsigned long long)memtable_count(mem), (unsigned long long)count,
+        count == memtable_count(mem) ? ", not the same" : "");
 }

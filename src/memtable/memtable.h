@@ -43,6 +43,13 @@ bool memtable_get(const struct memtable *mem, const struct ikey *key, uint64_t h
 // memtable alive.
 lsm_status memtable_iter_new(const struct memtable *mem, struct iter **out);
 
+// From now on every entry is summed up as it is inserted. Before the first one; inserting thread.
+void memtable_watch(struct memtable *mem);
+
+// LSM_CORRUPT when it does not hold what was inserted: as many entries, and, when they were
+// summed, the same bytes. Once nothing is inserted any more; any thread.
+lsm_status memtable_verify(const struct memtable *mem);
+
 // Any thread.
 size_t memtable_used(const struct memtable *mem); // bytes of memory held
 uint64_t memtable_count(const struct memtable *mem);

@@ -244,6 +244,21 @@ lsm_status commit_frame_finish(struct commit_frame *frame)
     return LSM_OK;
 }
 
+lsm_status commit_frame_verify(const struct commit_frame *frame)
+{
+    assert(frame->is_finished);
+    if (frame_body_crc(commit_frame_entries(frame)) != frame->body_crc)
+        return lsm_fail(LSM_CORRUPT, "commit: its entries have changed in memory");
+    for (size_t i = 0; i < frame->value_count; i++) {
+        const struct separated_value *value = &frame->values[i];
+
+        if (!record_head_verify(&value->head, value->key, value->value))
+            return lsm_fail(LSM_CORRUPT, "commit: a value of %zu bytes has changed in memory",
+                            value->value.size);
+    }
+    return LSM_OK;
+}
+
 // --- the entries of a frame ---
 
 void frame_reader_over_commit(struct frame_reader *r, const struct commit_frame *frame)

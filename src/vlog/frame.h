@@ -150,6 +150,10 @@ lsm_status commit_frame_add(struct commit_frame *frame, const struct entry *entr
 // Sums and sizes the body; no entry may be added any more.
 lsm_status commit_frame_finish(struct commit_frame *frame);
 
+// LSM_CORRUPT when entries or separated values are not what has been summed up: memory has
+// changed since.
+lsm_status commit_frame_verify(const struct commit_frame *frame);
+
 // --- the entries of a frame, for the memtable and for recovery ---
 
 struct frame_reader {

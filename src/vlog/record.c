@@ -12,20 +12,29 @@
 
 enum codec { CODEC_NONE = 0 };
 
+static uint32_t sum_of(const struct record_head *head, lsm_slice key, lsm_slice value)
+{
+    uint32_t crc = crc32c(0, head->bytes + AT_CODEC, head->size - AT_CODEC);
+
+    crc = crc32c(crc, key.data, key.size);
+    return crc32c(crc, value.data, value.size);
+}
+
 void record_head_make(uint32_t keyspace, lsm_slice key, lsm_slice value, struct record_head *out)
 {
     uint8_t *at = out->bytes + AT_KEYSPACE;
-    uint32_t crc;
 
     out->bytes[AT_CODEC] = CODEC_NONE;
     at = put_varint(at, keyspace);
     at = put_varint(at, key.size);
     at = put_varint(at, value.size);
     out->size = (uint8_t)(at - out->bytes);
-    crc = crc32c(0, out->bytes + AT_CODEC, out->size - AT_CODEC);
-    crc = crc32c(crc, key.data, key.size);
-    crc = crc32c(crc, value.data, value.size);
-    put_u32(out->bytes, crc);
+    put_u32(out->bytes, sum_of(out, key, value));
+}
+
+bool record_head_verify(const struct record_head *head, lsm_slice key, lsm_slice value)
+{
+    return get_u32(head->bytes) == sum_of(head, key, value);
 }
 
 lsm_status record_decode(lsm_slice bytes, const char *name, uint64_t offset, struct record *out)

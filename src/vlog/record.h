@@ -32,6 +32,9 @@ static inline uint64_t record_size(uint32_t keyspace, size_t key_size, uint64_t 
 // Computes the head of the record {head, key, value} and its checksum.
 void record_head_make(uint32_t keyspace, lsm_slice key, lsm_slice value, struct record_head *out);
 
+// Whether the checksum in the head still is that of key and value.
+bool record_head_verify(const struct record_head *head, lsm_slice key, lsm_slice value);
+
 struct record {
     uint32_t keyspace;
     lsm_slice key;
