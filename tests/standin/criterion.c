@@ -33,6 +33,19 @@ _Noreturn void criterion_stop(void)
     _exit(1);
 }
 
+_Noreturn void criterion_skip(const char *format, ...)
+{
+    va_list arguments;
+
+    fputs("SKIPPED:", stderr);
+    va_start(arguments, format);
+    (void)vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    (void)fflush(NULL);
+    _exit(0);
+}
+
 static const struct criterion_options *suite_options(const char *suite)
 {
     static const struct criterion_options none;

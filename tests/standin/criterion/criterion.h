@@ -36,6 +36,10 @@ void criterion_add(struct criterion_test *test);
 void criterion_failed(const char *file, int line, const char *expression, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 _Noreturn void criterion_stop(void);
+_Noreturn void criterion_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// Ends the test, which counts as passed, with the reason.
+#define cr_skip_test(...) criterion_skip(" " __VA_ARGS__)
 
 #define CRITERION_ENTRY(SUITE, NAME, RUN, ...)                                                     \
     __attribute__((constructor)) static void SUITE##_##NAME##_add(void)                            \
