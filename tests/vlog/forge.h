@@ -75,12 +75,17 @@ static inline void forge_set_header(struct dir *dir, uint32_t id, uint64_t at,
 static inline void forge_frame(struct dir *dir, uint32_t id, uint64_t at,
                                struct frame_header header, lsm_slice entries, lsm_slice records)
 {
+    static const uint8_t zeroes[FRAME_ALIGNMENT];
+
     header.entries_size = entries.size;
     header.body_size = entries.size + records.size;
     header.body_crc = frame_body_crc(entries);
     forge_set_header(dir, id, at, &header);
     forge_write(dir, id, at + FRAME_HEADER_SIZE, entries);
     forge_write(dir, id, at + FRAME_HEADER_SIZE + entries.size, records);
+    forge_write(
+        dir, id, at + FRAME_HEADER_SIZE + header.body_size,
+        slice_make(zeroes, frame_size(header.body_size) - FRAME_HEADER_SIZE - header.body_size));
 }
 
 // Makes `link` what the first frame of a segment says.

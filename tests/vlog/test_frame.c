@@ -72,6 +72,36 @@ Test(frame, any_flipped_bit_of_a_header_makes_it_not_verify)
     }
 }
 
+// Changes a size in an encoded header, and makes the checksum fit again.
+static void forge_size(uint8_t *bytes, size_t at, uint64_t size)
+{
+    uint8_t place[8];
+    uint32_t crc = crc32c(0, file.bytes, UUID_SIZE);
+
+    put_u64(bytes + at, size);
+    put_u64(place, 128);
+    crc = crc32c(crc, place, sizeof place);
+    put_u32(bytes, crc32c(crc, bytes + 4, FRAME_HEADER_SIZE - 4));
+}
+
+// Sums of sizes are not to overflow, nor the entries to reach behind the body.
+Test(frame, a_header_with_sizes_that_cannot_be_does_not_verify_though_its_checksum_fits)
+{
+    struct frame_header in = sample_header();
+    struct frame_header out;
+    uint8_t bytes[FRAME_HEADER_SIZE];
+
+    frame_header_encode(&in, &file, 128, bytes);
+    forge_size(bytes, 8, 1ull << 60);
+    cr_assert(frame_header_decode(bytes, &file, 128, &out));
+    forge_size(bytes, 8, (1ull << 60) + 1);
+    cr_assert(not(frame_header_decode(bytes, &file, 128, &out)));
+    forge_size(bytes, 8, in.entries_size);
+    cr_assert(frame_header_decode(bytes, &file, 128, &out));
+    forge_size(bytes, 8, in.entries_size - 1);
+    cr_assert(not(frame_header_decode(bytes, &file, 128, &out)));
+}
+
 Test(frame, peer_rocksdb_12918_a_stale_or_misplaced_frame_never_verifies)
 {
     struct frame_header in = sample_header();
@@ -302,6 +332,24 @@ Test(frame, random_bytes_never_lead_a_reader_astray)
 }
 
 // --- memory ---
+
+static void finish_nothing(void)
+{
+    struct commit_frame frame;
+    lsm_status status;
+
+    commit_frame_init(&frame);
+    status = commit_frame_finish(&frame);
+    cr_assert(eq(int, status, alloc_fault_was_hit() ? LSM_NO_MEMORY : LSM_OK));
+    cr_assert(eq(int, frame.is_finished, status == LSM_OK));
+    commit_frame_release(&frame);
+}
+
+Test(frame, without_memory_for_its_header_a_commit_of_nothing_is_not_finished)
+{
+    cr_assert(alloc_fault_install());
+    ALLOC_FAULT_EACH(finish_nothing());
+}
 
 static const char *const letters[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
 

@@ -165,12 +165,41 @@ Test(segment, a_pointer_whose_sizes_do_not_fit_is_corrupt)
     assert_unchanged(LSM_CORRUPT, &p, 5, key);
     p.record_size = UINT32_MAX;
     assert_unchanged(LSM_CORRUPT, &p, 5, key);
-    p = pointer;
-    p.offset = UINT64_MAX - 10;
     cr_assert(eq(int, seal(512), LSM_OK));
     segment_unref(segment);
     cr_assert(eq(int, segment_new(&w.store, 7, &(struct uuid){{0}}, 512, &segment), LSM_OK));
+    p = pointer;
+    p.offset = UINT64_MAX - 10;
     assert_unchanged(LSM_CORRUPT, &p, 5, key);
+    p.offset = 512 - p.record_size + 1;
+    assert_unchanged(LSM_CORRUPT, &p, 5, key);
+    p.offset = 513;
+    assert_unchanged(LSM_CORRUPT, &p, 5, key);
+}
+
+// A number may be encoded in more bytes than it needs: the record is then as long as it should
+// be, and the value is not.
+Test(segment, a_record_with_a_value_of_another_size_is_corrupt_though_its_checksum_fits)
+{
+    const lsm_slice shorter = slice_make(value.data, value.size - 1);
+    struct record_head head;
+    uint8_t bytes[64];
+    uint8_t *at = bytes + 4;
+
+    record_head_make(5, key, shorter, &head);
+    *at++ = head.bytes[4]; // codec
+    *at++ = 5 | 0x80;      // keyspace, with a second byte that adds nothing
+    *at++ = 0;
+    memcpy(at, head.bytes + 6, head.size - 6);
+    at += head.size - 6;
+    memcpy(at, key.data, key.size);
+    memcpy(at + key.size, shorter.data, shorter.size);
+    put_u32(bytes, crc32c(0, bytes + 4, pointer.record_size - 4));
+    cr_assert(eq(
+        int,
+        segment_write(segment, RECORD_AT, (lsm_slice[]){{(char *)bytes, pointer.record_size}}, 1),
+        LSM_OK));
+    assert_unchanged(LSM_CORRUPT, &pointer, 5, key);
 }
 
 Test(segment, a_missing_file_is_corrupt_never_not_found)
@@ -204,6 +233,46 @@ Test(segment, a_failed_creation_leaves_nothing_behind_and_is_soft)
         cr_assert(eq(int, file_stat(w.dir, "000008.vlog", &size), LSM_NOT_FOUND));
         cr_assert(not(poison_is_set(&w.poison)));
     }
+}
+
+static lsm_status no_random(struct env *env, void *to, size_t size)
+{
+    (void)env, (void)to, (void)size;
+    return lsm_fail(LSM_IO, "no entropy");
+}
+
+Test(segment, without_random_bytes_for_its_uuid_no_segment_is_made)
+{
+    const struct env_ops *all = sim_env(sim)->ops;
+    struct env_ops ops = *all;
+    struct segment *created = NULL;
+    uint64_t size;
+
+    ops.random_bytes = no_random;
+    sim_env(sim)->ops = &ops;
+    cr_assert(eq(int, segment_create(&w.store, 8, 4096, &created), LSM_IO));
+    cr_assert(eq(ptr, created, NULL));
+    cr_assert(eq(int, file_stat(w.dir, "000008.vlog", &size), LSM_NOT_FOUND));
+    sim_env(sim)->ops = all;
+}
+
+Test(segment, a_sealed_segment_needs_no_sync)
+{
+    cr_assert(eq(int, dir_sync(w.dir), LSM_OK));
+    cr_assert(eq(int, seal(512), LSM_OK));
+    set_fault(SIM_OP_SYNC, LSM_IO);
+    cr_assert(eq(int, sync_it(), LSM_OK));
+    cr_assert(eq(u64, sim_fault_hits(sim), 0));
+}
+
+Test(segment, once_poisoned_no_segment_is_cut)
+{
+    uint64_t size;
+
+    (void)poison_set(&w.poison, lsm_fail(LSM_IO, "elsewhere"));
+    cr_assert(eq(int, segment_cut_found(segment, 512), LSM_POISONED));
+    cr_assert(eq(int, file_stat(w.dir, "000007.vlog", &size), LSM_OK));
+    cr_assert(eq(u64, size, 4096));
 }
 
 Test(segment, sealing_truncates_syncs_and_closes_it_for_writing)
@@ -284,5 +353,37 @@ Test(segment, a_set_finds_its_segments_by_id_whatever_order_they_came_in)
     }
     cr_assert(eq(ptr, segment_set_find(set, 3), NULL));
     cr_assert(eq(ptr, segment_set_find(set, 31), NULL));
+    segment_set_retire(set);
+}
+
+static void extend_with_faults(const struct segment_set *set)
+{
+    struct segment_set *larger = NULL;
+    const lsm_status status = segment_set_with(set, segment, &larger);
+
+    cr_assert(eq(int, status, alloc_fault_was_hit() ? LSM_NO_MEMORY : LSM_OK));
+    cr_assert(eq(int, larger == NULL, alloc_fault_was_hit()));
+    segment_set_retire(larger);
+}
+
+static void install_and_open(void)
+{
+    cr_assert(alloc_fault_install());
+    fixture_open();
+}
+
+TestSuite(segment_memory, .init = install_and_open, .fini = fixture_close);
+
+Test(segment_memory, a_set_that_cannot_be_extended_stays)
+{
+    struct segment_set *set;
+    struct segment *other;
+
+    cr_assert(eq(int, segment_new(&w.store, 2, &(struct uuid){{0}}, 0, &other), LSM_OK));
+    cr_assert(eq(int, segment_set_with(NULL, other, &set), LSM_OK));
+    ALLOC_FAULT_EACH(extend_with_faults(set));
+    cr_assert(eq(sz, set->count, 1));
+    cr_assert(eq(ptr, segment_set_find(set, 2), other));
+    segment_unref(other);
     segment_set_retire(set);
 }

@@ -180,6 +180,22 @@ Test(segment_scan, a_file_that_is_cut_behind_its_frames_meanwhile_is_not_damaged
     assert_pieces(&pieces, 0);
 }
 
+Test(segment_scan, a_file_that_was_cut_and_cannot_be_measured_is_corrupt)
+{
+    const struct sim_fault fault = {.ops = SIM_OP_STAT, .at = 1, .status = LSM_IO};
+    CLEANUP(frame_scan_close) struct frame_scan cut = {.file = NULL};
+    CLEANUP(file_closep) struct file *file = NULL;
+    struct pieces pieces = {0};
+
+    cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
+    cr_assert(eq(int, frame_scan_open(w.dir, "000001.vlog", &cut), LSM_OK));
+    cr_assert(eq(int, file_open(w.dir, "000001.vlog", FILE_WRITE, &file), LSM_OK));
+    cr_assert(eq(int, file_truncate(file, ends[4].offset), LSM_OK));
+    sim_set_fault(sim, &fault);
+    cr_assert(eq(int, segment_scan_open(&cut, true, on_piece, &pieces), LSM_CORRUPT));
+    cr_assert(eq(u64, sim_fault_hits(sim), 1));
+}
+
 Test(segment_scan, a_file_whose_header_is_damaged_is_corrupt)
 {
     struct pieces pieces = {0};
@@ -197,6 +213,72 @@ static lsm_status refuse(void *ctx, uint64_t offset, uint64_t size,
     return LSM_BUSY;
 }
 
+static lsm_status find_wrong(void *ctx, uint64_t offset, uint64_t size,
+                             const struct frame_header *header, lsm_slice entries)
+{
+    (void)ctx, (void)offset, (void)size, (void)header, (void)entries;
+    return LSM_CORRUPT;
+}
+
+static lsm_status refuse_stretch(void *ctx, uint64_t offset, uint64_t size,
+                                 const struct frame_header *header, lsm_slice entries)
+{
+    (void)ctx, (void)offset, (void)size, (void)entries;
+    return header == NULL ? LSM_BUSY : LSM_OK;
+}
+
+Test(segment_scan, a_failure_of_the_caller_over_a_stretch_ends_it)
+{
+    flip(ends[2].offset + 4);
+    cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
+    cr_assert(eq(int, segment_scan(w.dir, "000001.vlog", true, refuse_stretch, NULL), LSM_BUSY));
+}
+
+// Damages the second of three commits, which takes many reads: its header at `byte` 4, its
+// entries or a value behind.
+static void damage_vast(uint64_t byte)
+{
+    struct log_position end;
+
+    fixture_close();
+    cr_assert(eq(int, sim_new(1, &sim), LSM_OK));
+    cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
+    cr_assert(eq(int, world_create(&w), LSM_OK));
+    log_set_segment_size(w.log, 8 << 20);
+    cr_assert(eq(int, world_append(&w, 1, 1, SHAPE_HUGE), LSM_OK)); // in segment 2
+    end = log_end(w.log);
+    cr_assert(eq(int, world_append(&w, 2, 1, SHAPE_VAST), LSM_OK));
+    cr_assert(eq(int, world_append(&w, 3, 1, SHAPE_SMALL), LSM_OK));
+    world_close(&w);
+    sim_restart(sim, SIM_ALL, 0);
+    cr_assert(eq(int, sim_flip(sim, WORLD_DIR, "000002.vlog", end.offset + byte, 1), LSM_OK));
+    cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
+}
+
+Test(segment_scan, each_failed_read_ends_it)
+{
+    static const uint64_t bytes[] = {4, FRAME_HEADER_SIZE + 4, 2000000};
+
+    for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
+        damage_vast(bytes[i]);
+        for (uint64_t at = 1;; at++) {
+            const struct sim_fault fault = {.ops = SIM_OP_READ, .at = at, .status = LSM_IO};
+            struct pieces pieces = {0};
+            lsm_status status;
+
+            sim_set_fault(sim, &fault);
+            status = segment_scan(w.dir, "000002.vlog", true, on_piece, &pieces);
+            cr_assert(eq(int, status, sim_fault_hits(sim) == 0 ? LSM_OK : LSM_IO));
+            if (status == LSM_OK) {
+                cr_assert(eq(sz, pieces.count, 4), "link, commit, stretch, commit");
+                cr_assert(eq(u64, pieces.items[2].ts, 0));
+                cr_assert(gt(u64, at, 10));
+                break;
+            }
+        }
+    }
+}
+
 Test(segment_scan, a_failure_of_the_caller_or_of_a_read_ends_it)
 {
     struct sim_fault fault = {.ops = SIM_OP_READ, .at = 2, .status = LSM_IO};
@@ -204,6 +286,7 @@ Test(segment_scan, a_failure_of_the_caller_or_of_a_read_ends_it)
 
     cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
     cr_assert(eq(int, segment_scan(w.dir, "000001.vlog", true, refuse, NULL), LSM_BUSY));
+    cr_assert(eq(int, segment_scan(w.dir, "000001.vlog", true, find_wrong, NULL), LSM_CORRUPT));
     sim_set_fault(sim, &fault);
     cr_assert(eq(int, segment_scan(w.dir, "000001.vlog", true, on_piece, &pieces), LSM_IO));
 }
