@@ -272,6 +272,7 @@ static lsm_status parse_with_units(const struct option_spec *spec, const char *t
 {
     char *rest;
     unsigned long long number;
+    uint64_t value;
 
     errno = 0;
     number = strtoull(text, &rest, 10);
@@ -281,9 +282,10 @@ static lsm_status parse_with_units(const struct option_spec *spec, const char *t
         rest++;
     for (size_t i = 0; i < unit_count; i++) {
         if (strcasecmp(rest, units[i].name) == 0) {
-            if (__builtin_mul_overflow(number, units[i].factor, out) || *out < spec->min ||
-                *out > spec->max)
+            if (__builtin_mul_overflow(number, units[i].factor, &value) || value < spec->min ||
+                value > spec->max)
                 return bad_value(spec, text);
+            *out = value;
             return LSM_OK;
         }
     }
