@@ -57,6 +57,11 @@
 // What a data block may have before compression: one entry beyond the option.
 #define LAYOUT_DATA_RAW_MAX (LAYOUT_BLOCK_SIZE_MAX + 256u * 1024)
 
+// What the reference block may have before compression, where it is compressed: so many times
+// the file in front of it. Entries shrink to less than a byte in no file, and have 10 bytes in
+// the block at most.
+#define LAYOUT_REFERENCES_RATIO_MAX 64
+
 static_assert(LAYOUT_TRAILER_SIZE <= BLOCK_SLACK, "the trailer is read into the slack");
 
 // Where a block lies: `size` bytes as stored, without the trailer behind them.

@@ -337,10 +337,11 @@ static lsm_status write_filter(struct table_builder *b, struct footer *footer)
 
 static lsm_status write_references(struct table_builder *b, struct footer *footer)
 {
+    const uint64_t raw_max = LAYOUT_REFERENCES_RATIO_MAX * output_at(&b->output);
     struct block_place place;
 
     TRY(references_encode(&b->references, &b->payload));
-    TRY(write_block(b, slice_of_buf(&b->payload), true, &place));
+    TRY(write_block(b, slice_of_buf(&b->payload), b->payload.size <= raw_max, &place));
     footer->references_offset = place.offset;
     return LSM_OK;
 }

@@ -149,12 +149,16 @@ lsm_status source_read_references(const struct table_source *source, const struc
 {
     struct block_place place =
         layout_place_between(footer->references_offset, footer->properties_offset);
+    // What the counts below come to is told by a file, and so is how much a few bytes become.
+    uint64_t limit = LAYOUT_REFERENCES_RATIO_MAX * footer->references_offset;
     // No number takes more than its longest varint.
     uint64_t raw_max = VARINT_SIZE_MAX + 4 * VARINT_SIZE_MAX * (uint64_t)meta->reference_count;
 
     for (size_t i = 0; i < meta->reference_count; i++)
         raw_max += meta->references[i].count * VARINT_SIZE_MAX;
-    return source_read_block(source, &place, raw_max, out);
+    if (limit < place.size)
+        limit = place.size; // as it is stored
+    return source_read_block(source, &place, raw_max < limit ? raw_max : limit, out);
 }
 
 static void core_free(struct table_core *core)

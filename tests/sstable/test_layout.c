@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include "sstable/table_core.h"
 #include "sstable/table_fixture.h"
 
 #define FILE_NAME "000001.sst"
@@ -124,6 +125,34 @@ Test(layout, a_compressed_block_has_exactly_the_size_it_claims)
     expect(LSM_CORRUPT, 0, stored.size, sizeof raw);
     write_block(0, stored, codec, sizeof raw + 1);
     expect(LSM_CORRUPT, 0, stored.size, 2 * sizeof raw);
+    compressor_free(compressor);
+}
+
+// 4 MiB from 200 bytes: the counts that allow for it are the file's own.
+Test(layout, a_small_file_has_no_large_reference_block)
+{
+    const uint32_t raw_size = 4 << 20;
+    CLEANUP(mem_freep) uint8_t *raw = mem_alloc_zeroed(1, raw_size);
+    struct segment_reference reference = {.segment = 1, .count = raw_size};
+    const struct table_meta meta = {.references = &reference, .reference_count = 1};
+    const struct table_source source = {.file = file, .uuid = uuid, .decompressors = &pool};
+    struct footer footer = {.references_offset = 100};
+    struct compressor *compressor;
+    enum block_codec codec;
+    lsm_slice stored;
+    struct block *block;
+
+    MUST(compressor_new(1, &compressor));
+    MUST(compressor_run(compressor, slice_make(raw, raw_size), &codec, &stored));
+    write_block(footer.references_offset, stored, codec, raw_size);
+    footer.properties_offset = footer.references_offset + stored.size + LAYOUT_TRAILER_SIZE;
+    cr_assert(eq(int, source_read_references(&source, &footer, &meta, &block), LSM_CORRUPT));
+    cr_assert(strstr(lsm_errmsg(), "claims") != NULL, "%s", lsm_errmsg());
+    footer.references_offset = raw_size / LAYOUT_REFERENCES_RATIO_MAX;
+    footer.properties_offset = footer.references_offset + stored.size + LAYOUT_TRAILER_SIZE;
+    write_block(footer.references_offset, stored, codec, raw_size);
+    MUST(source_read_references(&source, &footer, &meta, &block));
+    block_unref(block);
     compressor_free(compressor);
 }
 
