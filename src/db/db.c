@@ -198,6 +198,8 @@ static lsm_status make_ground(struct lsm_db *db, const struct uuid *db_uuid)
     TRY(fd_cache_new(&db->bin, descriptor_budget(db), &db->fds));
     fd_cache_serve(db->fds, db->dir);
     TRY(cache_new((size_t)db->options.cache_size, &db->bin, &db->cache));
+    if (options_check_memory(&db->options))
+        cache_watch(db->cache);
     db->tables = (struct table_store){.dir = db->dir,
                                       .db_uuid = *db_uuid,
                                       .fds = db->fds,

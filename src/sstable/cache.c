@@ -16,6 +16,7 @@
 #include <assert.h>
 
 #include "base/alloc.h"
+#include "base/crc32c.h"
 #include "sstable/compress.h"
 #include "sstable/residency.h"
 
@@ -56,6 +57,7 @@ struct stripe {
 struct cache {
     struct epoch_bin *bin; // immutable
     size_t shard_count;    // immutable, a power of two
+    bool is_watched;       // immutable once there is a block
     struct residency residency;
     struct decompressor_pool decompressors;
 
@@ -198,6 +200,11 @@ lsm_status cache_new(size_t budget, struct epoch_bin *bin, struct cache **out)
     return LSM_OK;
 }
 
+void cache_watch(struct cache *cache)
+{
+    cache->is_watched = true;
+}
+
 void cache_free(struct cache *cache)
 {
     if (cache == NULL)
@@ -279,13 +286,18 @@ static inline struct block *chain_find(struct block *_Atomic *chain, uint64_t fi
     return block;
 }
 
+static bool is_intact(const struct cache *cache, const struct block *block)
+{
+    return !cache->is_watched || crc32c(0, block->bytes, block->size) == block->sum;
+}
+
 struct block *cache_lookup(struct cache *cache, uint64_t file, uint64_t offset)
 {
     uint64_t hash = place_hash(file, offset);
     struct block *block = chain_find(chain_of(shard_of(cache, hash), hash), file, offset);
     struct stripe *stripe = stripe_of_thread(cache);
 
-    if (block == NULL) {
+    if (block == NULL || !is_intact(cache, block)) {
         count_one(&stripe->misses);
         return NULL;
     }
@@ -427,9 +439,13 @@ struct block *cache_insert(struct cache *cache, struct block *block, uint64_t fi
 
     block->file = file;
     block->offset = offset;
+    if (cache->is_watched)
+        block->sum = crc32c(0, block->bytes, block->size);
     mutex_lock(&shard->mu);
     kept = shard_insert_locked(cache, shard, hash, block);
     mutex_unlock(&shard->mu);
+    if (kept != NULL && !is_intact(cache, kept))
+        kept = NULL; // as if it were not there
     if (kept != block)
         cache_retire(cache, &block->node, block_release, block_charge(block));
     collect_when_much(cache);

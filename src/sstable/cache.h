@@ -26,6 +26,7 @@ struct block {
     struct epoch_node node;
     _Atomic uint32_t refs;
     _Atomic bool is_used; // since the clock's hand passed
+    uint32_t sum;         // of the bytes, in a cache that is watched
     uint64_t file;        // key: cache_new_file_key() of the file, and offset in it
     uint64_t offset;
     struct block *_Atomic next; // in its bucket
@@ -45,6 +46,9 @@ void block_unref(struct block *block);
 void block_unrefp(struct block **block);
 
 lsm_status cache_new(size_t budget, struct epoch_bin *bin, struct cache **out);
+// From now on each block is summed as it is inserted; one whose bytes have changed since is not
+// found any more, and until it is evicted nothing is kept in its place. Before the first block.
+void cache_watch(struct cache *cache);
 // No reader is left.
 void cache_free(struct cache *cache);
 

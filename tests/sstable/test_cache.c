@@ -136,6 +136,29 @@ Test(cache, a_block_larger_than_a_shard_is_usable_but_not_kept)
     cache_free(cache);
 }
 
+Test(cache, a_watched_block_that_has_changed_is_not_found)
+{
+    struct cache *cache = cache_of(1 << 20);
+    struct block *bad, *fresh;
+
+    cache_watch(cache);
+    insert(cache, 1, 1, 100);
+    insert(cache, 1, 2, 100);
+    epoch_enter();
+    bad = cache_lookup(cache, 1, 1);
+    bad->bytes[7] ^= 0x40;
+    cr_assert(eq(ptr, cache_lookup(cache, 1, 1), NULL));
+    cr_assert(has(cache, 1, 2));
+    fresh = block_new(100);
+    memset(fresh->bytes, 1, 100);
+    cr_assert(eq(ptr, cache_insert(cache, fresh, 1, 1), fresh), "usable, though not kept");
+    cr_assert(eq(int, fresh->bytes[7], 1));
+    bad->bytes[7] ^= 0x40;
+    cr_assert(eq(ptr, cache_lookup(cache, 1, 1), bad));
+    epoch_exit();
+    cache_free(cache);
+}
+
 Test(cache, a_reference_keeps_a_block_beyond_the_section_and_eviction)
 {
     struct cache *cache = cache_of(1 << 20);
