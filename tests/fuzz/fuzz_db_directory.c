@@ -1,6 +1,7 @@
 // A closed database whose files the input patches, cuts, swaps and removes, and operations on
 // what is left of it. Nothing may crash, hang or take much memory; and where lsm_verify()
-// finds nothing wrong, a scan in either direction and point reads agree.
+// finds nothing wrong, a scan in either direction and point reads agree. Salvage makes a database
+// of what is intact, which is whole.
 //
 // The input: a byte of flags, the number of changes, the changes (struct change, seven bytes
 // and a patch of up to 15), then a byte for each operation.
@@ -11,6 +12,7 @@
 
 #include "base/coding.h"
 #include "db/db.h"
+#include "db/salvage.h"
 #include "reseal.h"
 #include "support/sim.h"
 
@@ -22,6 +24,8 @@
 enum flag {
     FLAG_RESEAL = 1,
     FLAG_READ_ONLY = 2,
+    FLAG_SALVAGE = 4,
+    FLAG_UNCERTAIN = 8,
 };
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -222,6 +226,27 @@ static void check_scans(lsm_db *db)
         abort();
 }
 
+static void salvage(struct sim *sim, struct lsm_options *options, uint8_t flags)
+{
+    const struct salvage_request request = {.env = sim_env(sim),
+                                            .from = DIRECTORY,
+                                            .to = "/new",
+                                            .options = options,
+                                            .take_uncertain = flags & FLAG_UNCERTAIN};
+    struct salvage_report report;
+    lsm_db *db;
+
+    if (db_salvage(&request, &report) != LSM_OK) {
+        if (lsm_errmsg()[0] == '\0')
+            abort();
+        return;
+    }
+    salvage_report_release(&report);
+    must(lsm_open_read_only("/new", options, &db));
+    must(lsm_verify(db, NULL, NULL));
+    must(lsm_close(db));
+}
+
 static void operate(lsm_db *db, uint8_t op)
 {
     lsm_buf value = LSM_BUF_INIT;
@@ -256,6 +281,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(sim_clone(whole, &sim));
     apply_changes(sim, &r, flags & FLAG_RESEAL);
     set_options(&options, sim);
+    if (flags & FLAG_SALVAGE)
+        salvage(sim, &options, flags);
     status = flags & FLAG_READ_ONLY ? lsm_open_read_only(DIRECTORY, &options, &db)
                                     : lsm_open(DIRECTORY, &options, &db);
     if (status == LSM_OK) {
