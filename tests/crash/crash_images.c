@@ -84,6 +84,8 @@ size_t moment_survivals(const struct moment *moment, struct random *random,
     if (n == 0)
         return list.count;
     add(&list, SIM_ALL, 0);
+    add(&list, SIM_NAMES, 0);
+    add(&list, SIM_NAMES, 1);
     add_each(&list, SIM_FIRST, 1, n, EACH_MAX, random);
     add_each(&list, SIM_ONLY, 0, n, EACH_MAX, random);
     add_each(&list, SIM_WITHOUT, 0, n, EACH_MAX, random);
@@ -122,7 +124,7 @@ size_t moments_new_survivals(const struct moments *moments, size_t index, struct
 
 const char *survival_name(enum sim_survival kind)
 {
-    static const char *const names[] = {
+    static const char *const names[SIM_SURVIVALS] = {
         [SIM_NONE] = "none",
         [SIM_ALL] = "all",
         [SIM_PREFIX] = "prefixes by file",
@@ -131,6 +133,7 @@ const char *survival_name(enum sim_survival kind)
         [SIM_ONLY] = "only number",
         [SIM_WITHOUT] = "without number",
         [SIM_BYTES] = "torn after bytes",
+        [SIM_NAMES] = "names",
     };
 
     return names[kind];

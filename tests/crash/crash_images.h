@@ -41,9 +41,9 @@ struct survival {
 };
 #define SURVIVALS_MAX 96
 
-// The ways to survive a crash at `moment`: none, all, each prefix, each single one kept, each
-// single one lost, the last write torn, and random ones. Where many operations are pending, a
-// sample of each. Returns how many.
+// The ways to survive a crash at `moment`: none, all, names only, each prefix, each single one
+// kept, each single one lost, the last write torn, and random ones. Where many operations are
+// pending, a sample of each. Returns how many.
 size_t moment_survivals(const struct moment *moment, struct random *random,
                         struct survival out[SURVIVALS_MAX]);
 // Of the moments of a recovery, in which the application learns nothing: those ways at moment

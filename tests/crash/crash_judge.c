@@ -15,6 +15,9 @@ static const uint64_t life_share[RECOVERIES_MAX + 1] = {1, 16, 16, 16};
 #define PUBLISH_SHARE 16
 // Of so many images one has every table and segment verified, and is looked over for orphans.
 #define VERIFY_SHARE 4
+// Of so many images one is opened with a read that fails: one of the first so many.
+#define READ_FAULT_SHARE 16
+#define READS_MAX        48
 
 // What one crash left.
 struct image {
@@ -136,6 +139,62 @@ static void check_recovery(struct judge *j, struct image *image, struct moments 
         fail(j, image, "publishes in the wrong order");
 }
 
+// --- reads that fail ---
+
+// Opens and reads everything with one read failing, or all from that one on. Whatever that
+// returns is an error of the read; `*has_failed` tells whether there was one.
+static lsm_status read_with_fault(struct judge *j, struct image *image, bool *has_failed)
+{
+    const struct sim_fault fault = {.ops = SIM_OP_READ | SIM_OP_STAT | SIM_OP_LIST,
+                                    .at = 1 + random_below(&image->random, READS_MAX),
+                                    .for_ever = random_one_in(&image->random, 2),
+                                    .status = LSM_IO};
+    struct session s;
+    lsm_status status;
+    uint64_t hits;
+
+    session_init(&s, j->workload, image->sim, &image->history);
+    sim_set_fault(image->sim, &fault);
+    status = session_open(&s);
+    if (status == LSM_OK)
+        status = session_compare(&s);
+    hits = sim_fault_hits(image->sim);
+    sim_set_fault(image->sim, NULL);
+    cut_power(&s);
+    sim_restart(image->sim, SIM_ALL, 0);
+    j->read_faults += hits > 0;
+    *has_failed = hits > 0 && status == LSM_IO;
+    return *has_failed ? LSM_OK : status;
+}
+
+static lsm_status read_without_fault(struct judge *j, struct image *image)
+{
+    struct session s;
+    lsm_status status;
+
+    session_init(&s, j->workload, image->sim, &image->history);
+    status = session_open(&s);
+    if (status == LSM_OK)
+        status = session_compare(&s);
+    (void)session_close(&s);
+    return status;
+}
+
+static void check_read_faults(struct judge *j, const struct image *original)
+{
+    struct image image = *original;
+    bool has_failed = false;
+
+    if (sim_clone(original->sim, &image.sim) != LSM_OK)
+        abort();
+    if (read_with_fault(j, &image, &has_failed) != LSM_OK)
+        fail(j, &image, "with a read that fails");
+    else if (read_without_fault(j, &image) != LSM_OK)
+        fail(j, &image, "after a read that failed");
+    j->read_errors += has_failed;
+    sim_free(image.sim);
+}
+
 // --- images ---
 
 static uint64_t mix(uint64_t a, uint64_t b)
@@ -174,7 +233,10 @@ static void judge_new_image(struct judge *j, struct image *image, uint64_t hash)
     j->distinct++;
     j->by_depth[image->depth]++;
     j->deep += image->depth == 0 && is_crashed;
-    check_recovery(j, image, is_crashed ? &recovery : NULL);
+    if (random_one_in(&image->random, READ_FAULT_SHARE))
+        check_read_faults(j, image);
+    if (!j->has_failed)
+        check_recovery(j, image, is_crashed ? &recovery : NULL);
     if (!j->has_failed)
         judge_recovery(j, &recovery, image);
     moments_release(&recovery);
@@ -275,8 +337,10 @@ void judge_print(const struct judge *j)
            name, j->images, j->distinct, j->deep, j->by_depth[1], j->by_depth[2], j->by_depth[3]);
     printf("%s: publish protocol: %" PRIu64 " edits, %" PRIu64 " unlinks\n", name, j->edits,
            j->unlinks);
+    printf("%s: reads that fail: %" PRIu64 ", with an error %" PRIu64 "\n", name, j->read_faults,
+           j->read_errors);
     printf("%s: surviving", name);
-    for (unsigned i = 0; i <= SIM_BYTES; i++)
+    for (unsigned i = 0; i < SIM_SURVIVALS; i++)
         printf("%s %s %" PRIu64, i == 0 ? ":" : ",", survival_name((enum sim_survival)i),
                j->by_survival[i]);
     printf("\n");

@@ -10,6 +10,10 @@
 // of it. A share of what these leave is crashed in its recovery again, here and there, up to
 // three crashes in a row after the first.
 //
+// Of a share of the images, at any depth, a copy is opened with a read that fails, once or for
+// ever: what it then holds is right, or the error is that of the read, and nothing is lost when
+// it is opened again without.
+//
 // Equal images with equal knowledge are judged once. What is done to an image depends on the
 // image and the seed of the round alone, and so does whether it is deep, so that a replay in
 // which all are deep repeats what it has to.
@@ -54,9 +58,11 @@ struct judge {
     uint64_t deep;
     uint64_t by_depth[RECOVERIES_MAX + 1]; // of the distinct ones
     uint64_t by_call[SIM_OPS][SIM_KINDS];
-    uint64_t by_survival[SIM_BYTES + 1];
+    uint64_t by_survival[SIM_SURVIVALS];
     uint64_t edits; // that the publish check has looked at
     uint64_t unlinks;
+    uint64_t read_faults; // that hit something
+    uint64_t read_errors; // that came out of it
 };
 
 void judge_begin_round(struct judge *judge, const struct workload *workload, uint64_t seed);

@@ -393,6 +393,22 @@ Test(sim, the_write_at_the_cut_is_torn_at_any_byte)
     }
 }
 
+// Number 0: the file is empty; 1: as long as it was, and of zeroes.
+Test(sim, names_survive_without_bytes)
+{
+    for (size_t number = 0; number < 2; number++) {
+        char text[10] = "xxx";
+
+        teardown();
+        setup();
+        assert_ok(file_close(create("f", "abc")));
+        restart(SIM_NAMES, number);
+        cr_assert(exists("f"));
+        cr_assert(eq(sz, read_text("f", text, sizeof text), number * 3));
+        cr_assert(number == 0 || memcmp(text, "\0\0\0", 3) == 0);
+    }
+}
+
 Test(sim, equal_disks_have_equal_hashes)
 {
     struct sim *clone = NULL;

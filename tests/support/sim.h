@@ -36,7 +36,11 @@ enum sim_survival {
     SIM_ONLY,    // the one with this number alone, from 0
     SIM_WITHOUT, // all but the one with this number
     SIM_BYTES,   // all until so many bytes have been written: the write there is torn
+    // As a file system that keeps names in a journal and bytes not: all names, and of the bytes
+    // what was synced. With number 1 the sizes too, and zeroes where bytes are missing.
+    SIM_NAMES,
 };
+#define SIM_SURVIVALS (SIM_NAMES + 1)
 
 // From the call with number `call` on (1: the next one), every call fails with
 // LSM_IO and changes nothing, as if the power had gone before it. 0: never.

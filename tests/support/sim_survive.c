@@ -99,6 +99,16 @@ static void survive_cut(struct bytes *bytes, const struct byte_change *write, ui
     bytes_write(bytes, write->offset, write->data->data, (size_t)size);
 }
 
+// The size without the bytes.
+static void survive_size(struct bytes *bytes, const struct byte_change *change)
+{
+    const uint64_t end =
+        change->kind == CHANGE_WRITE ? change->offset + change->data->size : change->offset;
+
+    if (change->kind == CHANGE_RESIZE || end > bytes->size)
+        bytes_resize(bytes, end);
+}
+
 // --- who survives ---
 
 // Once per file and directory, before its changes. One time in four each it is none and all,
@@ -170,6 +180,23 @@ static struct pending *gather(struct disk *disk, size_t *count)
     if (*count > 0)
         qsort(all, *count, sizeof *all, compare_order);
     return all;
+}
+
+// All names; the sizes that the changes of bytes lead to, if asked for.
+static void survive_names_only(struct disk *disk, bool has_sizes)
+{
+    size_t count;
+    struct pending *all = gather(disk, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct pending *p = &all[i];
+
+        if (p->inode == NULL)
+            directory_survive(p->directory, &p->directory->changes[p->index]);
+        else if (has_sizes)
+            survive_size(&p->inode->durable, &p->inode->changes[p->index]);
+    }
+    free(all);
 }
 
 static void survive_in_time(struct disk *disk, const struct survivor *survivor)
@@ -264,6 +291,8 @@ void disk_survive(struct disk *disk, enum sim_survival survival, uint64_t number
         survive_by_file(disk, &survivor);
     else if (survival == SIM_BYTES)
         survive_bytes(disk, number);
+    else if (survival == SIM_NAMES)
+        survive_names_only(disk, number == 1);
     else
         survive_in_time(disk, &survivor);
     for (struct inode *inode = disk->inodes; inode != NULL; inode = inode->next)
