@@ -160,6 +160,7 @@ Test(chain, segments_that_were_left_are_to_be_sealed_oldest_first)
     static const uint32_t ids[] = {2, 3, 4};
     struct chain_member m;
 
+    cr_assert(eq(ptr, chain_keep_prepared(&chain, segment_of(chain_take_id(&chain))), NULL));
     chain_leave(&chain);
     for (size_t i = 0; i < 3; i++) {
         cr_assert(chain_needs_upkeep(&chain));
@@ -170,6 +171,7 @@ Test(chain, segments_that_were_left_are_to_be_sealed_oldest_first)
         segment_unref(m.segment);
     }
     cr_assert(not(chain_next_to_seal(&chain, &m)));
+    cr_assert(not(chain_needs_upkeep(&chain)));
 }
 
 // --- the segment prepared ---

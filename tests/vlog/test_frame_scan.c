@@ -150,6 +150,14 @@ Test(frame_scan, a_frame_begins_at_a_multiple_of_8)
     assert_frame(places[0], false, LSM_OK);
 }
 
+Test(frame_scan, behind_the_end_of_the_file_there_is_no_frame)
+{
+    open_scan(1);
+    assert_frame(scan.limit, false, LSM_NOT_FOUND);
+    assert_frame(scan.limit + FRAME_ALIGNMENT, false, LSM_NOT_FOUND);
+    assert_frame(UINT64_MAX - 7, false, LSM_NOT_FOUND);
+}
+
 Test(frame_scan, a_header_is_found_behind_what_is_none_and_a_failed_read_is_returned)
 {
     static const size_t sizes[] = {2 * WINDOW, 50};

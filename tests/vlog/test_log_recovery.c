@@ -331,6 +331,19 @@ Test(log_recovery, a_read_error_is_never_taken_for_the_end_of_a_log_of_several_w
     assert_recovers(4);
 }
 
+Test(log_recovery, a_read_error_is_never_taken_for_the_end_of_a_long_torn_tail)
+{
+    log_set_segment_size(w.log, 8 << 20);
+    append_shape(1, SHAPE_SMALL);
+    append_shape(2, SHAPE_VAST); // in segment 2
+    append_shape(3, SHAPE_SMALL);
+    end_world();
+    flip(2, FIRST_FRAME_AT + frame_size(FRAME_LINK_BODY_SIZE) + 8);
+    start_world();
+    assert_read_errors_are_returned(LSM_OK, 12);
+    assert_recovers(1);
+}
+
 Test(log_recovery, a_read_error_is_never_taken_for_a_torn_tail)
 {
     append_bad_value(); // the walk is made twice
