@@ -14,6 +14,10 @@ uint64_t hash64(const void *data, size_t size, uint64_t seed);
 // of the table format (filters), and so never changes.
 uint64_t key_hash(uint32_t keyspace, lsm_slice key);
 
+// A hash of every field of an entry, so that sums of them tell whether some have changed.
+struct entry;
+uint64_t entry_digest(const struct entry *entry);
+
 // The upper half of the 128-bit product: spreads hashes evenly over `count` places, without
 // a division. Part of the table format, too.
 static inline uint64_t hash_place(uint64_t hash, uint64_t count)

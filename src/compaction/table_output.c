@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "base/hash.h"
+
 #define FILTER_BITS_PER_LEVEL 2.0  // more for each level above the last,
 #define FILTER_BITS_MAX       20.0 // up to this many
 
@@ -67,6 +69,7 @@ static lsm_status start_table(struct table_output *output)
         table_options_of_level(engine->options, output->level, KEYSPACE_INHERIT);
 
     output->id = manifest_next_file_id(engine->manifest);
+    output->sum = 0;
     return table_builder_new(engine->dir, output->id, &engine->tables->db_uuid, engine->poison,
                              &options, &output->builder);
 }
@@ -91,6 +94,8 @@ lsm_status table_output_add(struct table_output *output, const struct entry *ent
         TRY(start_table(output));
     if (is_new || entry->keyspace != output->keyspace)
         TRY(enter_keyspace(output, entry->keyspace));
+    if (output->engine->checks_memory)
+        output->sum += entry_digest(entry);
     return table_builder_add(output->builder, entry);
 }
 
@@ -113,6 +118,43 @@ bool table_output_is_heavy(const struct table_output *output)
            table_builder_memory(output->builder) > table_memory_max(output->engine->options);
 }
 
+static lsm_status sum_table(struct table *table, uint64_t *out)
+{
+    const struct table_iter_options options = {.fill_cache = false};
+    CLEANUP(iter_closep) struct iter *it = NULL;
+    uint64_t sum = 0;
+
+    TRY(table_iter_new(table, &options, &it));
+    TRY(iter_first(it));
+    while (it->is_valid) {
+        sum += entry_digest(&it->entry);
+        TRY(iter_next(it));
+    }
+    *out = sum;
+    return LSM_OK;
+}
+
+// Reads the finished table back: what it takes the place of is still there.
+static lsm_status check_table(const struct table_output *output, const struct table_meta *meta)
+{
+    CLEANUP(table_meta_freep) struct table_meta *copy = NULL;
+    struct table *table;
+    lsm_status status;
+    uint64_t sum;
+
+    if (!output->engine->checks_memory)
+        return LSM_OK;
+    TRY(table_meta_copy(meta, &copy));
+    TRY(table_new(output->engine->tables, copy, &table));
+    (void)MOVE(copy); // the table's now
+    status = sum_table(table, &sum);
+    table_unref(table);
+    if (status != LSM_OK || sum == output->sum)
+        return status;
+    return lsm_fail(LSM_CORRUPT, "%s: does not hold what was written: memory has changed",
+                    filename_of(FILENAME_TABLE, meta->id).text);
+}
+
 lsm_status table_output_cut(struct table_output *output)
 {
     CLEANUP(table_meta_freep) struct table_meta *meta = NULL;
@@ -125,7 +167,9 @@ lsm_status table_output_cut(struct table_output *output)
     table_builder_free(MOVE(output->builder));
     size = meta->size;
     entry_count = meta->entry_count;
-    status = edit_add_table(output->edit, output->level, meta);
+    status = check_table(output, meta);
+    if (status == LSM_OK)
+        status = edit_add_table(output->edit, output->level, meta);
     if (status != LSM_OK) {
         // The edit will not tell publish_discard() of this one.
         unlinker_add(output->engine->tables->unlinker, FILENAME_TABLE, output->id);

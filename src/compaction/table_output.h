@@ -22,6 +22,7 @@ struct table_output {
     struct table_builder *builder; // NULL between tables
     uint32_t keyspace;             // of the entry added last, while there is a builder
     uint64_t id;                   // of the table being built
+    uint64_t sum;                  // of the digests of its entries, when memory is checked
     uint64_t bytes;                // of finished files
     uint64_t entry_count;          // in finished tables
 };
@@ -29,7 +30,8 @@ struct table_output {
 void table_output_init(struct table_output *output, struct engine *engine, struct edit *edit,
                        unsigned level);
 
-// Adds an entry, greater than the one before, starting a table when there is none.
+// Adds an entry, greater than the one before, starting a table when there is none. When memory is
+// checked, each table is read back once it is finished: LSM_CORRUPT when it is not what was added.
 lsm_status table_output_add(struct table_output *output, const struct entry *entry);
 
 // Bytes of the table being built, about; 0 between tables.

@@ -311,17 +311,6 @@ void memtable_watch(struct memtable *mem)
     mem->is_watched = true;
 }
 
-// Of every field of the entry.
-static uint64_t digest_of(const struct entry *entry)
-{
-    const uint64_t fields[] = {entry->ts, entry->expiry,
-                               (uint64_t)entry->keyspace << 32 | (uint64_t)entry->kind << 8 |
-                                   entry->user_byte};
-
-    return hash64(entry->value.data, entry->value.size,
-                  hash64(entry->key.data, entry->key.size, hash64(fields, sizeof fields, 0)));
-}
-
 void memtable_insert(struct memtable *mem, const struct entry *entry, uint64_t hash)
 {
     struct skiplist *list = list_for_insert(mem, entry->keyspace);
@@ -339,7 +328,7 @@ void memtable_insert(struct memtable *mem, const struct entry *entry, uint64_t h
     if (mem->buckets != NULL)
         index_put(mem, node, hash, link, older);
     if (mem->is_watched)
-        mem->sum += digest_of(entry);
+        mem->sum += entry_digest(entry);
     atomic_fetch_add_explicit(&mem->count, 1, memory_order_relaxed);
 }
 
@@ -561,7 +550,7 @@ lsm_status memtable_verify(const struct memtable *mem)
     while (it.base.is_valid) {
         count++;
         if (mem->is_watched)
-            sum += digest_of(&it.base.entry);
+            sum += entry_digest(&it.base.entry);
         TRY(iter_next(&it.base));
     }
     if (count == memtable_count(mem) && sum == mem->sum)
