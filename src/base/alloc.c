@@ -12,6 +12,8 @@
 
 #include "base/status.h"
 
+#define ARRAY_CAPACITY_MIN 8
+
 static void *resize_by_libc(void *ctx, void *block, size_t size)
 {
     (void)ctx;
@@ -79,6 +81,27 @@ void *mem_resize_array(void *block, size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &product))
         return NULL;
     return mem_resize(block, product);
+}
+
+bool mem_grow(void *array, size_t *capacity, size_t count, size_t more, size_t item_size)
+{
+    size_t wanted;
+    void *items;
+
+    if (__builtin_add_overflow(count, more, &wanted))
+        return false;
+    if (wanted < 2 * *capacity)
+        wanted = 2 * *capacity;
+    if (wanted < ARRAY_CAPACITY_MIN)
+        wanted = ARRAY_CAPACITY_MIN;
+    // The pointer is of another type: its bytes are copied.
+    memcpy(&items, array, sizeof items);
+    items = mem_resize_array(items, wanted, item_size);
+    if (items == NULL)
+        return false;
+    memcpy(array, &items, sizeof items);
+    *capacity = wanted;
+    return true;
 }
 
 void *mem_alloc(size_t size)

@@ -7,6 +7,7 @@
 #ifndef LSM_BASE_ALLOC_H
 #define LSM_BASE_ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 // Each returns NULL when memory is short, and for a product that overflows; the
@@ -15,6 +16,16 @@ void *mem_alloc(size_t size) __attribute__((malloc));
 void *mem_alloc_zeroed(size_t count, size_t size) __attribute__((malloc));
 void *mem_resize(void *block, size_t size);
 void *mem_resize_array(void *block, size_t count, size_t size);
+
+// Makes room for `more` items behind the `count` of an array. `array` is where its pointer is
+// kept, `*capacity` how many items it has room for: when it grows, to twice as many at least.
+// False, with nothing changed, when memory is short.
+bool mem_grow(void *array, size_t *capacity, size_t count, size_t more, size_t item_size);
+static inline bool mem_reserve(void *array, size_t *capacity, size_t count, size_t more,
+                               size_t item_size)
+{
+    return more <= *capacity - count || mem_grow(array, capacity, count, more, item_size);
+}
 
 #define MEM_ALIGNMENT_MAX ((size_t)2 << 20) // the size of a huge page
 

@@ -15,16 +15,10 @@ void quarantine_release(struct quarantine *quarantine)
 
 lsm_status quarantine_reserve(struct quarantine *quarantine, size_t count)
 {
-    size_t capacity = 2 * (quarantine->count + count);
-    struct quarantine_record *records;
-
-    if (quarantine->capacity - quarantine->count >= count)
-        return LSM_OK;
-    records = mem_resize_array(quarantine->records, capacity, sizeof *records);
-    if (records == NULL)
-        return lsm_fail(LSM_NO_MEMORY, "compaction: quarantine of %zu tables", capacity);
-    quarantine->records = records;
-    quarantine->capacity = capacity;
+    if (!mem_reserve(&quarantine->records, &quarantine->capacity, quarantine->count, count,
+                     sizeof *quarantine->records))
+        return lsm_fail(LSM_NO_MEMORY, "compaction: quarantine of %zu tables",
+                        quarantine->count + count);
     return LSM_OK;
 }
 

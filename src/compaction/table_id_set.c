@@ -30,16 +30,8 @@ bool table_id_set_contains(const struct table_id_set *set, uint64_t id)
 
 lsm_status table_id_set_reserve(struct table_id_set *set, size_t count)
 {
-    size_t capacity = 2 * (set->count + count);
-    uint64_t *ids;
-
-    if (set->capacity - set->count >= count)
-        return LSM_OK;
-    ids = mem_resize_array(set->ids, capacity, sizeof *ids);
-    if (ids == NULL)
-        return lsm_fail(LSM_NO_MEMORY, "compaction: set of %zu tables", capacity);
-    set->ids = ids;
-    set->capacity = capacity;
+    if (!mem_reserve(&set->ids, &set->capacity, set->count, count, sizeof *set->ids))
+        return lsm_fail(LSM_NO_MEMORY, "compaction: set of %zu tables", set->count + count);
     return LSM_OK;
 }
 

@@ -100,14 +100,12 @@ size_t memory_node_read(struct memory_node *node, uint64_t offset, void *to, siz
 static lsm_status ensure_chunk_locked(struct memory_node *node, const char *name, size_t index)
 {
     if (index >= node->chunk_count) {
-        size_t count = index + 1 > node->chunk_count * 2 ? index + 1 : node->chunk_count * 2;
-        uint8_t **chunks = mem_resize_array(node->chunks, count, sizeof *chunks);
+        const size_t old = node->chunk_count;
 
-        if (chunks == NULL)
-            return fail_memory(name, count * sizeof *chunks);
-        memset(chunks + node->chunk_count, 0, (count - node->chunk_count) * sizeof *chunks);
-        node->chunks = chunks;
-        node->chunk_count = count;
+        if (!mem_reserve(&node->chunks, &node->chunk_count, old, index + 1 - old,
+                         sizeof *node->chunks))
+            return fail_memory(name, (index + 1) * sizeof *node->chunks);
+        memset(node->chunks + old, 0, (node->chunk_count - old) * sizeof *node->chunks);
     }
     if (node->chunks[index] == NULL)
         node->chunks[index] = mem_alloc_zeroed(1, CHUNK_SIZE);

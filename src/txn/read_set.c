@@ -190,43 +190,20 @@ static lsm_status key_copy(struct arena *arena, lsm_slice *key)
     return LSM_OK;
 }
 
-// Makes sure that an array has room for `more` elements of `size` bytes.
-static lsm_status array_reserve(void **array, size_t *capacity, size_t count, size_t more,
-                                size_t size)
-{
-    size_t wanted = *capacity < 16 ? 16 : *capacity;
-    void *resized;
-
-    if (more <= *capacity - count)
-        return LSM_OK;
-    while (wanted - count < more)
-        wanted *= 2;
-    resized = mem_resize_array(*array, wanted, size);
-    if (resized == NULL)
-        return no_memory(wanted * size);
-    *array = resized;
-    *capacity = wanted;
-    return LSM_OK;
-}
-
 static lsm_status points_reserve(struct read_set *set, size_t more)
 {
-    void *points = set->points;
-    lsm_status status =
-        array_reserve(&points, &set->point_capacity, set->point_count, more, sizeof *set->points);
-
-    set->points = points;
-    return status;
+    if (!mem_reserve(&set->points, &set->point_capacity, set->point_count, more,
+                     sizeof *set->points))
+        return no_memory((set->point_count + more) * sizeof *set->points);
+    return LSM_OK;
 }
 
 static lsm_status ranges_reserve(struct read_set *set, size_t more)
 {
-    void *ranges = set->ranges;
-    lsm_status status =
-        array_reserve(&ranges, &set->range_capacity, set->range_count, more, sizeof *set->ranges);
-
-    set->ranges = ranges;
-    return status;
+    if (!mem_reserve(&set->ranges, &set->range_capacity, set->range_count, more,
+                     sizeof *set->ranges))
+        return no_memory((set->range_count + more) * sizeof *set->ranges);
+    return LSM_OK;
 }
 
 // Bytes of the keys that are named, and how many they are.

@@ -138,15 +138,8 @@ lsm_status write_set_rollback(struct write_set *set, uint64_t mark)
         if (set->hidden[count].mark < mark)
             mark = set->hidden[count].mark;
     }
-    if (count == set->hidden_capacity) {
-        const size_t capacity = count == 0 ? 4 : count * 2;
-        struct hidden_stretch *hidden = mem_resize_array(set->hidden, capacity, sizeof *hidden);
-
-        if (hidden == NULL)
-            return lsm_fail(LSM_NO_MEMORY, "write set: %zu rolled-back stretches", capacity);
-        set->hidden = hidden;
-        set->hidden_capacity = capacity;
-    }
+    if (!mem_reserve(&set->hidden, &set->hidden_capacity, count, 1, sizeof *set->hidden))
+        return lsm_fail(LSM_NO_MEMORY, "write set: %zu rolled-back stretches", count + 1);
     set->hidden[count] = (struct hidden_stretch){.mark = mark, .last = set->last};
     set->hidden_count = count + 1;
     return LSM_OK;

@@ -54,6 +54,45 @@ Test(alloc, growing_keeps_the_bytes)
     mem_free(block);
 }
 
+Test(alloc, an_array_grows_by_doubling_and_keeps_its_items)
+{
+    uint32_t *items = NULL;
+    size_t capacity = 0;
+    unsigned growths = 0;
+
+    for (uint32_t i = 0; i < 10000; i++) {
+        const size_t before = capacity;
+
+        cr_assert(mem_reserve(&items, &capacity, i, 1, sizeof *items));
+        cr_assert(capacity > i && capacity >= before);
+        growths += capacity != before;
+        items[i] = i;
+    }
+    cr_assert(growths <= 14);
+    cr_assert(mem_reserve(&items, &capacity, 10000, 50000, sizeof *items));
+    cr_assert(ge(sz, capacity, 60000));
+    for (uint32_t i = 0; i < 10000; i++)
+        cr_assert(eq(u32, items[i], i));
+    mem_free(items);
+}
+
+Test(alloc, an_array_that_cannot_grow_stays_as_it_is)
+{
+    uint32_t *items = NULL;
+    uint32_t *before;
+    size_t capacity = 0;
+    size_t old;
+
+    cr_assert(mem_reserve(&items, &capacity, 0, 3, sizeof *items));
+    before = items;
+    old = capacity;
+    cr_assert(not(mem_reserve(&items, &capacity, 3, SIZE_MAX, sizeof *items)));
+    cr_assert(not(mem_reserve(&items, &capacity, 3, SIZE_MAX / 2, sizeof *items)));
+    cr_assert(items == before);
+    cr_assert(eq(sz, capacity, old));
+    mem_free(items);
+}
+
 Test(alloc, zeroed_memory_is_zero_with_and_without_a_hook)
 {
     uint8_t *block;
