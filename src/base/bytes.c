@@ -71,14 +71,6 @@ lsm_status buf_append_u8(lsm_buf *buf, uint8_t value)
     return buf_append(buf, &value, sizeof value);
 }
 
-lsm_status buf_append_u32(lsm_buf *buf, uint32_t value)
-{
-    uint8_t bytes[sizeof value];
-
-    put_u32(bytes, value);
-    return buf_append(buf, bytes, sizeof bytes);
-}
-
 lsm_status buf_append_u64(lsm_buf *buf, uint64_t value)
 {
     uint8_t bytes[sizeof value];

@@ -3,6 +3,7 @@
 #ifndef LSM_BASE_BYTES_H
 #define LSM_BASE_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -36,10 +37,7 @@ static inline uint64_t bytes_word(const void *bytes)
     uint64_t word;
 
     memcpy(&word, bytes, sizeof word);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    return word;
+    return be64toh(word);
 }
 
 // memcmp() for `size` above 0. Most keys have 8 to 16 bytes: two words, which may overlap,
@@ -107,7 +105,6 @@ lsm_status slice_prefix_successor(lsm_slice prefix, lsm_buf *successor);
 lsm_status buf_reserve(lsm_buf *buf, uint64_t capacity);
 lsm_status buf_append(lsm_buf *buf, const void *data, size_t size);
 lsm_status buf_append_u8(lsm_buf *buf, uint8_t value);
-lsm_status buf_append_u32(lsm_buf *buf, uint32_t value);
 lsm_status buf_append_u64(lsm_buf *buf, uint64_t value);
 lsm_status buf_append_varint(lsm_buf *buf, uint64_t value);
 // A varint length and the bytes: what read_prefixed() reads.

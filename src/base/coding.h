@@ -6,6 +6,7 @@
 #ifndef LSM_BASE_CODING_H
 #define LSM_BASE_CODING_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -16,25 +17,19 @@
 
 static inline void put_u16(void *to, uint16_t value)
 {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    value = __builtin_bswap16(value);
-#endif
+    value = htole16(value);
     memcpy(to, &value, sizeof value);
 }
 
 static inline void put_u32(void *to, uint32_t value)
 {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    value = __builtin_bswap32(value);
-#endif
+    value = htole32(value);
     memcpy(to, &value, sizeof value);
 }
 
 static inline void put_u64(void *to, uint64_t value)
 {
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    value = __builtin_bswap64(value);
-#endif
+    value = htole64(value);
     memcpy(to, &value, sizeof value);
 }
 
@@ -43,10 +38,7 @@ static inline uint16_t get_u16(const void *from)
     uint16_t value;
 
     memcpy(&value, from, sizeof value);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    value = __builtin_bswap16(value);
-#endif
-    return value;
+    return le16toh(value);
 }
 
 static inline uint32_t get_u32(const void *from)
@@ -54,10 +46,7 @@ static inline uint32_t get_u32(const void *from)
     uint32_t value;
 
     memcpy(&value, from, sizeof value);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    value = __builtin_bswap32(value);
-#endif
-    return value;
+    return le32toh(value);
 }
 
 static inline uint64_t get_u64(const void *from)
@@ -65,10 +54,7 @@ static inline uint64_t get_u64(const void *from)
     uint64_t value;
 
     memcpy(&value, from, sizeof value);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    value = __builtin_bswap64(value);
-#endif
-    return value;
+    return le64toh(value);
 }
 
 // Writes `value` at `to`, which has VARINT_SIZE_MAX bytes of room, and returns
@@ -138,13 +124,6 @@ static inline uint8_t read_u8(struct reader *r)
     lsm_slice bytes = read_bytes(r, 1);
 
     return bytes.size == 0 ? 0 : *(const uint8_t *)bytes.data;
-}
-
-static inline uint16_t read_u16(struct reader *r)
-{
-    lsm_slice bytes = read_bytes(r, sizeof(uint16_t));
-
-    return bytes.size == 0 ? 0 : get_u16(bytes.data);
 }
 
 static inline uint32_t read_u32(struct reader *r)

@@ -117,7 +117,6 @@ Test(bytes, what_is_appended_reads_back)
     struct reader r;
 
     cr_assert(buf_append_u8(&buf, 0xFE) == LSM_OK);
-    cr_assert(buf_append_u32(&buf, 0x12345678) == LSM_OK);
     cr_assert(buf_append_u64(&buf, UINT64_C(0x123456789ABCDEF0)) == LSM_OK);
     cr_assert(buf_append_varint(&buf, UINT64_MAX) == LSM_OK);
     cr_assert(buf_append_prefixed(&buf, slice_of("value")) == LSM_OK);
@@ -125,7 +124,6 @@ Test(bytes, what_is_appended_reads_back)
     cr_assert(buf_append(&buf, NULL, 0) == LSM_OK);
     r = reader_over(slice_of_buf(&buf));
     cr_assert(eq(u8, read_u8(&r), 0xFE));
-    cr_assert(eq(u32, read_u32(&r), 0x12345678));
     cr_assert(eq(u64, read_u64(&r), UINT64_C(0x123456789ABCDEF0)));
     cr_assert(eq(u64, read_varint64(&r), UINT64_MAX));
     cr_assert(slice_equal(read_prefixed(&r), slice_of("value")));

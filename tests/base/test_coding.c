@@ -88,7 +88,6 @@ Test(coding, after_an_overrun_everything_reads_as_zero)
     cr_assert(eq(u64, read_u64(&r), 0));
     cr_assert(not(reader_ok(&r)));
     cr_assert(eq(u8, read_u8(&r), 0));
-    cr_assert(eq(u16, read_u16(&r), 0));
     cr_assert(eq(u32, read_u32(&r), 0));
     cr_assert(eq(u64, read_varint64(&r), 0));
     cr_assert(eq(u32, read_varint32(&r), 0));
@@ -113,7 +112,7 @@ Test(coding, what_is_left_is_known)
     struct reader r = READER(1, 2, 3);
     struct reader none = reader_over(slice_make(NULL, 0));
 
-    cr_assert(eq(u16, read_u16(&r), 0x0201));
+    cr_assert(eq(sz, read_bytes(&r, 2).size, 2));
     cr_assert(eq(sz, reader_left(&r), 1));
     cr_assert(reader_ok(&r));
     cr_assert(not(reader_done(&r)), "a byte is left");
