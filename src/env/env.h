@@ -60,8 +60,6 @@ struct env_ops {
     // another one, has it. A lock file left by a dead process does not block.
     lsm_status (*dir_lock)(struct dir *dir, const char *name, struct dir_lock **out);
     void (*dir_unlock)(struct dir_lock *lock);
-    // Bytes free for this process on the directory's file system.
-    lsm_status (*free_space)(struct dir *dir, uint64_t *bytes);
 
     // Descriptors are opened with O_CLOEXEC and O_NOFOLLOW; anything but a
     // regular file is refused with LSM_INVALID. New files have mode 0600.
@@ -144,11 +142,6 @@ static inline void dir_unlock(struct env *env, struct dir_lock *lock)
 {
     if (lock != NULL)
         env->ops->dir_unlock(lock);
-}
-
-static inline lsm_status dir_free_space(struct dir *dir, uint64_t *bytes)
-{
-    return dir->env->ops->free_space(dir, bytes);
 }
 
 // When the system has no descriptor left, the directory's descriptor cache makes room and it

@@ -10,8 +10,6 @@
 #include "env/env.h"
 #include "env/memory_tree.h"
 
-#define FREE_SPACE ((uint64_t)1 << 40)
-
 struct memory_env {
     struct env base; // first, so that an env is cast to it
     struct memory_tree tree;
@@ -185,13 +183,6 @@ static void memory_dir_unlock(struct dir_lock *lock)
     lock->folder->is_locked = false;
     mutex_unlock(&lock->tree->mu);
     mem_free(lock);
-}
-
-static lsm_status memory_free_space(struct dir *dir, uint64_t *bytes)
-{
-    (void)dir;
-    *bytes = FREE_SPACE; // nothing better is known than what can be addressed
-    return LSM_OK;
 }
 
 // --- names ---
@@ -435,7 +426,6 @@ lsm_status env_memory_new(struct env **out)
         .dir_list = memory_dir_list,
         .dir_lock = memory_dir_lock,
         .dir_unlock = memory_dir_unlock,
-        .free_space = memory_free_space,
         .file_open = memory_file_open,
         .file_rename = memory_file_rename,
         .file_unlink = memory_file_unlink,

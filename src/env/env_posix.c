@@ -15,7 +15,6 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -218,16 +217,6 @@ static lsm_status posix_dir_list(struct dir *dir, dir_list_fn fn, void *ctx)
 static lsm_status posix_dir_lock(struct dir *dir, const char *name, struct dir_lock **out)
 {
     return posix_lock_take(dir, posix_dir(dir)->fd, name, out);
-}
-
-static lsm_status posix_free_space(struct dir *dir, uint64_t *bytes)
-{
-    struct statvfs fs;
-
-    if (RETRY(fstatvfs(posix_dir(dir)->fd, &fs)) != 0)
-        return posix_fail(INTENT_READ, "ask for the free space of", dir->path);
-    *bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-    return LSM_OK;
 }
 
 // --- names ---
@@ -541,7 +530,6 @@ struct env *env_posix(void)
         .dir_list = posix_dir_list,
         .dir_lock = posix_dir_lock,
         .dir_unlock = posix_lock_drop,
-        .free_space = posix_free_space,
         .file_open = posix_file_open,
         .file_rename = posix_file_rename,
         .file_unlink = posix_file_unlink,

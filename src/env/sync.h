@@ -73,14 +73,4 @@ struct thread {
 lsm_status thread_start(struct thread *thread, const char *name, void (*run)(void *ctx), void *ctx);
 void thread_join(struct thread *thread);
 
-// Tells the processor that the thread is spinning.
-static inline void thread_relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 #endif

@@ -198,12 +198,6 @@ static void watched_dir_unlock(struct dir_lock *lock)
     state.real->dir_unlock(lock);
 }
 
-static lsm_status watched_free_space(struct dir *dir, uint64_t *bytes)
-{
-    before_on_dir(dir, SIM_OP_STAT);
-    return state.real->free_space(dir, bytes);
-}
-
 static lsm_status watched_file_open(struct dir *dir, const char *name, enum file_mode mode,
                                     struct file **out)
 {
@@ -311,7 +305,6 @@ void fault_watch(struct sim *sim)
         state.watched.dir_list = watched_dir_list;
         state.watched.dir_lock = watched_dir_lock;
         state.watched.dir_unlock = watched_dir_unlock;
-        state.watched.free_space = watched_free_space;
         state.watched.file_open = watched_file_open;
         state.watched.file_rename = watched_file_rename;
         state.watched.file_unlink = watched_file_unlink;

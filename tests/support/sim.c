@@ -109,7 +109,6 @@ static const struct env_ops sim_ops = {
     .dir_list = sim_dir_list,
     .dir_lock = sim_dir_lock,
     .dir_unlock = sim_dir_unlock,
-    .free_space = sim_free_space,
     .file_open = sim_file_open,
     .file_rename = sim_file_rename,
     .file_unlink = sim_file_unlink,

@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 #include "support/sim_state.h"
 
-#define FREE_SPACE (UINT64_C(1) << 40)
 #define PROCESS_ID 1
 
 struct dir_lock {
@@ -117,18 +116,6 @@ lsm_status sim_dir_list(struct dir *dir, dir_list_fn fn, void *ctx)
     for (size_t i = 0; i < listing.count && status == LSM_OK; i++)
         status = fn(ctx, listing.items[i].name, listing.items[i].size, listing.items[i].is_file);
     listing_release(&listing);
-    return status;
-}
-
-lsm_status sim_free_space(struct dir *dir, uint64_t *bytes)
-{
-    struct sim *sim = sim_of(dir->env);
-    const struct sim_call call = call_on_dir(SIM_OP_STAT, dir->path);
-    lsm_status status = sim_begin_and_lock(sim, &call);
-
-    mutex_unlock(&sim->mu);
-    if (status == LSM_OK)
-        *bytes = FREE_SPACE;
     return status;
 }
 

@@ -85,7 +85,6 @@ lsm_status sim_dir_sync(struct dir *dir);
 lsm_status sim_dir_list(struct dir *dir, dir_list_fn fn, void *ctx);
 lsm_status sim_dir_lock(struct dir *dir, const char *name, struct dir_lock **out);
 void sim_dir_unlock(struct dir_lock *lock);
-lsm_status sim_free_space(struct dir *dir, uint64_t *bytes);
 lsm_status sim_file_rename(struct dir *dir, const char *from, const char *to);
 lsm_status sim_file_unlink(struct dir *dir, const char *name);
 lsm_status sim_file_stat(struct dir *dir, const char *name, uint64_t *size);
