@@ -2,7 +2,12 @@
 //
 // A fuzzer never guesses a checksum, so without this it only ever tests the first one of a
 // file. Each function repairs as many checksums as the damaged bytes still let it find, in
-// place, and never reads or writes outside of the `size` bytes at `bytes`.
+// place, and never reads or writes outside of the `size` bytes at `bytes`. One mutation of eight
+// is left as it is.
+//
+// There is no second build that skips the comparison of checksums: it would test readers that
+// take anything anywhere for a frame, and it reaches no more. Edges covered after 45 s each,
+// repaired and skipped: tables 600 and 593, segments 289 and 284, manifests 312 and 309.
 
 #ifndef LSM_TESTS_FUZZ_RESEAL_H
 #define LSM_TESTS_FUZZ_RESEAL_H
