@@ -117,18 +117,25 @@ static lsm_status write_link(struct log *log, struct segment *next, uint64_t edi
 }
 
 // Cuts `segment` to `end`, where its last good frame ends, durably: what a failed
-// write has left behind must never be read as log. Keeps the words of `status`, the
-// failure of that write, unless the cut fails too.
-static lsm_status cut_segment(struct log *log, struct segment *segment, uint64_t end,
-                              lsm_status status)
+// write up to `to` has left behind must never be read as log. Keeps the words of
+// `status`, the failure of that write, unless the cut fails too. Without room even
+// for cutting, as beyond a quota, `*is_cut` is false and the segment as before the
+// write, if that has left nothing.
+static lsm_status cut_segment(struct log *log, struct segment *segment, uint64_t end, uint64_t to,
+                              lsm_status status, bool *is_cut)
 {
     struct mutex *sync_mu = segment_sync_mutex(segment);
     struct failure first;
+    bool is_blank;
 
     failure_capture(&first, status);
+    is_blank = status == LSM_NO_SPACE && segment_is_blank(segment, end, to);
     mutex_lock(sync_mu);
     status = segment_seal_locked(segment, end);
-    if (status != LSM_OK)
+    *is_cut = status != LSM_NO_SPACE || !is_blank || poison_is_set(log->store->poison);
+    if (!*is_cut)
+        status = LSM_OK;
+    else if (status != LSM_OK)
         (void)poison_set(log->store->poison, status);
     mutex_unlock(sync_mu);
     eventlog_write(log->events, "segment_cut", "segment=%u size=%llu status=%s",
@@ -155,13 +162,14 @@ static void enter_segment(struct log *log, struct segment *next)
 static lsm_status link_segment(struct log *log, struct segment *next, uint64_t edit_number)
 {
     lsm_status status = write_link(log, next, edit_number);
+    bool is_cut;
 
     if (status == LSM_OK) {
         enter_segment(log, next);
         return LSM_OK;
     }
     // Never named: the next link names the same segment as this one would have.
-    status = cut_segment(log, next, FIRST_FRAME_AT, status);
+    status = cut_segment(log, next, FIRST_FRAME_AT, FIRST_FRAME_AT + LINK_SIZE, status, &is_cut);
     log_discard_segment(next);
     return status;
 }
@@ -297,10 +305,15 @@ static void stamp_frame(struct log *log, struct commit_frame *frame, uint64_t se
     frame_header_encode(&header, segment_uuid(log->active), offset, frame->entries.data);
 }
 
-// The active segment takes no more frames; the next log_reserve() moves on from it.
-static lsm_status abandon_active(struct log *log, lsm_status status)
+// After a failed write up to `to`: the active segment takes no more frames, and the next
+// log_reserve() moves on from it, unless it is as it was.
+static lsm_status abandon_active(struct log *log, uint64_t to, lsm_status status)
 {
-    status = cut_segment(log, log->active, log->end, status);
+    bool is_cut;
+
+    status = cut_segment(log, log->active, log->end, to, status, &is_cut);
+    if (!is_cut)
+        return status;
     log->is_abandoned = true;
     if (poison_is_set(log->store->poison))
         return status;
@@ -333,7 +346,7 @@ lsm_status log_append(struct log *log, struct commit_frame *const *frames, size_
     assert(end <= log->allocated);
     status = segment_write(log->active, log->end, log->parts, part_count);
     if (status != LSM_OK)
-        return PLANTED(APPEND_TO_TORN_LOG) ? status : abandon_active(log, status);
+        return PLANTED(APPEND_TO_TORN_LOG) ? status : abandon_active(log, end, status);
     log->end = end;
     log->value_bytes += value_bytes;
     log->next_sequence += count;

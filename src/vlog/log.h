@@ -58,8 +58,8 @@ lsm_status log_settle(struct log *log, uint64_t size, uint64_t edit_number);
 // [role] Appends finished frames, at least one, with one write, in order, stamping sequence,
 // mark and `edit_number`; `ts` ascends. Room has been reserved. When the write
 // fails, the segment is cut back to its last good end and abandoned before the
-// error is returned, or the poison is set: the sequence numbers are used again,
-// the frames are not in the log. Sets each frame's position.
+// error is returned, or found to hold nothing of it, or the poison is set: the
+// sequence numbers are used again, the frames are not in the log. Sets each frame's position.
 lsm_status log_append(struct log *log, struct commit_frame *const *frames, size_t count,
                       uint64_t edit_number);
 

@@ -209,6 +209,22 @@ lsm_status segment_write(struct segment *segment, uint64_t offset, const lsm_sli
     return file_write(segment->file, offset, parts, count);
 }
 
+bool segment_is_blank(struct segment *segment, uint64_t from, uint64_t to)
+{
+    uint8_t bytes[4096];
+    size_t got = sizeof bytes;
+
+    for (; from < to && got == sizeof bytes; from += got) {
+        if (file_read(segment->file, from, bytes, sizeof bytes, &got) != LSM_OK)
+            return false;
+        for (size_t i = 0; i < got; i++) {
+            if (bytes[i] != 0)
+                return false;
+        }
+    }
+    return true;
+}
+
 void segment_writeback(struct segment *segment, uint64_t offset, uint64_t size)
 {
     file_writeback(segment->file, offset, size);

@@ -61,6 +61,9 @@ uint64_t segment_capacity(const struct segment *segment);
 // One thread at a time writes, and none once it may be sealed.
 lsm_status segment_write(struct segment *segment, uint64_t offset, const lsm_slice *parts,
                          size_t count);
+// Whether [from, to) holds only the zeroes that it was allocated with: no write has left
+// anything there. False, too, when it cannot be read.
+bool segment_is_blank(struct segment *segment, uint64_t from, uint64_t to);
 // Starts writing a range to the device, without waiting.
 void segment_writeback(struct segment *segment, uint64_t offset, uint64_t size);
 // Allocates room in front of the writer again, after segment_trim_locked(): [from, to).

@@ -285,6 +285,56 @@ Test(log, when_the_cut_fails_too_the_log_is_poisoned)
     }
 }
 
+// Beyond a quota some file systems refuse to make a file shorter, too.
+static void set_quota_fault(size_t written)
+{
+    struct sim_fault fault = {.ops = SIM_OP_WRITE | SIM_OP_TRUNCATE,
+                              .at = 1,
+                              .for_ever = true,
+                              .status = LSM_NO_SPACE,
+                              .short_by = written};
+
+    sim_set_fault(sim, &fault);
+}
+
+Test(log, an_append_that_left_nothing_need_not_be_cut_off)
+{
+    struct log_position end;
+
+    append(1, 1, SHAPE_SMALL);
+    end = log_end(w.log);
+    set_quota_fault(0);
+    for (int i = 0; i < 3; i++)
+        cr_assert(eq(int, world_append(&w, 2, 4, SHAPE_SMALL), LSM_NO_SPACE));
+    cr_assert(not(poison_is_set(&w.poison)));
+    assert_position(log_end(w.log), 1, end.offset);
+    sim_set_fault(sim, NULL);
+    append(2, 1, SHAPE_SMALL);
+    cr_assert(eq(u32, segment_id(log_active(w.log)), 1), "the segment goes on");
+    cr_assert(eq(u64, forge_header(w.dir, 1, end.offset).ts, 2));
+}
+
+Test(log, an_append_that_left_something_and_cannot_be_cut_off_is_poison)
+{
+    append(1, 1, SHAPE_SMALL);
+    set_quota_fault(100);
+    cr_assert(eq(int, world_append(&w, 2, 1, SHAPE_SMALL), LSM_NO_SPACE));
+    cr_assert(poison_is_set(&w.poison));
+}
+
+Test(log, a_link_that_left_nothing_need_not_be_cut_off)
+{
+    fill_segment();
+    cr_assert(eq(int, log_upkeep(w.log), LSM_OK)); // prepares the next
+    set_quota_fault(0);
+    cr_assert(eq(int, world_append(&w, 3, 1, SHAPE_VALUES), LSM_NO_SPACE));
+    cr_assert(not(poison_is_set(&w.poison)));
+    cr_assert(eq(u32, segment_id(log_active(w.log)), 1), "the log has not moved");
+    sim_set_fault(sim, NULL);
+    append(4, 1, SHAPE_VALUES);
+    cr_assert(eq(u32, forge_link_of(w.dir, segment_id(log_active(w.log))).segment, 1));
+}
+
 Test(log, a_segment_abandoned_before_its_link_was_complete_is_never_named)
 {
     fill_segment();
