@@ -78,55 +78,50 @@ static bool live_durably(struct scene *scene)
 
 // --- scenes ---
 
-static bool fail_under_load(struct scene *scene, struct stage *stage, lsm_health_info *health)
-{
-    if (!scene_load(scene, 500, still_reads(stage) ? MOOD_ROUGH : MOOD_STARVED, NULL))
-        return false;
-    scene_tell_ends(scene);
-    if (lsm_health(scene->db, health) != LSM_OK)
-        return ledger_trouble(scene->ledger, "lsm_health: %s", lsm_errmsg());
-    scene_tell(scene, "%.100s", health->reason);
-    return true;
-}
-
-static bool failed_fsync(struct scene *scene, struct stage *stage)
-{
-    lsm_health_info health;
-
-    if (!live_durably(scene))
-        return false;
-    device_fail_after(&stage->device, random_below(&scene->random, 400));
-    return fail_under_load(scene, stage, &health) && is_poisoned_and_reads(scene, stage) &&
-           close_fails(scene) && stage_repair(scene, stage) && holds_a_prefix(scene);
-}
-
-// The log found room, in blocks that were used before, and the tables did not: a soft failure.
-static bool still_works(struct scene *scene)
+// Writers were kept waiting for tables that could not be written, before the log met the failure:
+// nothing is in doubt.
+static bool is_degraded_and_reads(struct scene *scene, const struct stage *stage)
 {
     static const struct cut live = {.is_rough = true};
     struct model after;
-    const bool is_right = ledger_check(scene->ledger, scene->db, &live, &after);
+    const bool is_right =
+        !still_reads(stage) || ledger_check(scene->ledger, scene->db, &live, &after);
 
     (void)lsm_close(scene->db); // may or may not find what it needs
     scene->db = NULL;
     return is_right;
 }
 
-// fsync itself finds no room, though the file system had promised it.
-static bool no_room_below(struct scene *scene, struct stage *stage)
+// A life on a disk that is failing, or is going to.
+static bool meet_failure(struct scene *scene, struct stage *stage)
 {
     lsm_health_info health;
 
-    if (!live_durably(scene) ||
-        !stage_leave_room(scene, stage, random_below(&scene->random, 512u << 10)) ||
-        !fail_under_load(scene, stage, &health))
+    if (!scene_load(scene, 500, still_reads(stage) ? MOOD_ROUGH : MOOD_STARVED, NULL))
         return false;
-    if (health.state == LSM_HEALTHY)
-        return ledger_trouble(scene->ledger, "nothing failed on a disk without room");
-    if (health.state == LSM_SICK ? !is_poisoned_and_reads(scene, stage) || !close_fails(scene)
-                                 : !still_works(scene))
+    scene_tell_ends(scene);
+    if (lsm_health(scene->db, &health) != LSM_OK || health.state == LSM_HEALTHY)
+        return ledger_trouble(scene->ledger, "a disk that fails is not noticed");
+    scene_tell(scene, "%.100s", health.reason);
+    if (health.state == LSM_DEGRADED)
+        return is_degraded_and_reads(scene, stage);
+    return is_poisoned_and_reads(scene, stage) && close_fails(scene);
+}
+
+static bool failed_fsync(struct scene *scene, struct stage *stage)
+{
+    if (!live_durably(scene))
         return false;
-    return stage_repair(scene, stage) && holds_a_prefix(scene);
+    device_fail_after(&stage->device, random_below(&scene->random, 400));
+    return meet_failure(scene, stage) && stage_repair(scene, stage) && holds_a_prefix(scene);
+}
+
+// fsync itself finds no room, though the file system had promised it.
+static bool no_room_below(struct scene *scene, struct stage *stage)
+{
+    return live_durably(scene) &&
+           stage_leave_room(scene, stage, random_below(&scene->random, 512u << 10)) &&
+           meet_failure(scene, stage) && stage_repair(scene, stage) && holds_a_prefix(scene);
 }
 
 // The file system stops between two calls and loses what its journal had not written.

@@ -2,8 +2,9 @@
 //
 // What fails fails softly: the call gets LSM_NO_SPACE, nothing is lost, reads go on, and once
 // there is room again everything works without reopening. (Where a file cannot even be made
-// shorter, as beyond a quota of btrfs, writing stops until the database is reopened.) A database
-// whose process died opens on a full disk or says that there is no space; it opens once there is.
+// shorter, as beyond a quota of btrfs, and part of a failed write is in the log, writing stops
+// until the database is reopened.) A database whose process died opens on a full disk or says
+// that there is no space; it opens once there is.
 
 #include <errno.h>
 #include <fcntl.h>
