@@ -103,6 +103,8 @@ bool history_put_in_order(struct history *h, const struct history *last)
     qsort(&h->commits[1], count, sizeof h->commits[1], compare_ts);
     h->tags = last->tags;
     h->started = 0;
+    h->acknowledged = 0;
+    h->durable = 0;
     for (unsigned number = 1; number <= count; number++) {
         const unsigned start = history_number(&then, h->commits[number].tag);
         const enum commit_state state = then.commits[start].state;

@@ -16,7 +16,7 @@ static const uint64_t life_share[RECOVERIES_MAX + 1] = {1, 16, 16, 16};
 // Of so many images one has every table and segment verified, and is looked over for orphans.
 #define VERIFY_SHARE 4
 // Of so many images one is opened with a read that fails: one of the first so many.
-#define READ_FAULT_SHARE 16
+#define READ_FAULT_SHARE 64
 #define READS_MAX        48
 
 // What one crash left.

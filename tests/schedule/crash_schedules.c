@@ -1,12 +1,12 @@
 // crash_schedules.c -- crashes while threads are in the middle of calls and jobs.
 //
 // A round opens a database on the simulated disk and runs committers, a thread that creates and
-// drops a keyspace, one that flushes, compacts, syncs and rests, and the real workers, in an order
-// that the seed decides (schedule/pct.h), then closes it while background work is left, and may
-// do all that once more. Before every call that changes the disk, whichever thread makes it, the
-// moment is kept: the disk, and which commits had been started, acknowledged or made durable
-// then. Their order is that of their timestamps, known when all have ended; then every moment is
-// judged as those of a single thread are (crash/crash_judge.h).
+// drops a keyspace, one that flushes, one that compacts, syncs, rests and breaks the manifest, and
+// the real workers, in an order that the seed decides (schedule/pct.h), then closes it while
+// background work is left, and may do all that once more. Before every call that changes the disk,
+// whichever thread makes it, the moment is kept: the disk, and which commits had been started,
+// acknowledged or made durable then. Their order is that of their timestamps, known when all have
+// ended; then every moment is judged as those of a single thread are (crash/crash_judge.h).
 //
 // Keeping a moment is no step of the schedule. One round in RERUN_SHARE is run twice and must
 // leave the same images both times.
@@ -322,7 +322,19 @@ static void run_threads(struct round *r)
         thread_join(&actors[i].thread);
 }
 
-// From opening to closing, after which all that was acknowledged is durable.
+// The database is closed: every commit has ended, and what was acknowledged is durable.
+static void end_commits(struct round *r)
+{
+    for (unsigned i = 1; i <= r->history.started; i++) {
+        struct crash_commit *c = &r->history.commits[i];
+
+        if (c->state == IS_STARTED)
+            expect_ok(r, lsm_fail(LSM_BUSY, "commit %u", c->tag), "a commit has not ended");
+        if (c->state == IS_ACKNOWLEDGED)
+            c->state = IS_DURABLE;
+    }
+}
+
 static void run_process(struct round *r)
 {
     lsm_status status = session_open(&r->session);
@@ -333,10 +345,7 @@ static void run_process(struct round *r)
     run_threads(r);
     sim_set_fault(r->sim, NULL);
     expect_ok(r, session_close(&r->session), "close");
-    for (unsigned i = 1; i <= r->history.started; i++) {
-        if (r->history.commits[i].state == IS_ACKNOWLEDGED)
-            r->history.commits[i].state = IS_DURABLE;
-    }
+    end_commits(r);
 }
 
 static void run_schedule(struct round *r)
