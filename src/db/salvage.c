@@ -39,7 +39,8 @@ struct salvage {
 
     struct target *targets;
     size_t target_count;
-    uint64_t now; // by which expiry is judged
+    size_t last_target; // found
+    uint64_t now;       // by which expiry is judged
     uint64_t lost_values;
     lsm_buf value;
 };
@@ -115,20 +116,26 @@ static lsm_status add_target(struct salvage *s, uint32_t id, bool is_uncertain)
     return LSM_OK;
 }
 
+static bool is_target(const struct target *target, uint32_t id, bool is_uncertain)
+{
+    return target->info.id == id && target->info.is_uncertain == is_uncertain;
+}
+
+// Entries come by keyspace, so that it is mostly the one found before.
 static lsm_status find_target(struct salvage *s, uint32_t id, bool is_uncertain,
                               struct target **out)
 {
-    for (int i = 0; i < 2; i++) {
-        for (size_t j = 0; j < s->target_count; j++) {
-            if (s->targets[j].info.id == id && s->targets[j].info.is_uncertain == is_uncertain) {
-                *out = &s->targets[j];
-                return LSM_OK;
-            }
-        }
-        if (i == 0)
-            TRY(add_target(s, id, is_uncertain));
+    size_t i = s->last_target;
+
+    if (i >= s->target_count || !is_target(&s->targets[i], id, is_uncertain)) {
+        for (i = 0; i < s->target_count && !is_target(&s->targets[i], id, is_uncertain);)
+            i++;
     }
-    return LSM_INVALID; // not reached: it has just been added
+    if (i == s->target_count)
+        TRY(add_target(s, id, is_uncertain));
+    s->last_target = i;
+    *out = &s->targets[i];
+    return LSM_OK;
 }
 
 // Those that the manifest names are there even when nothing in them is.
