@@ -11,6 +11,7 @@
 #include <criterion/new/assert.h>
 
 #include "base/alloc.h"
+#include "base/coding.h"
 #include "manifest/manifest.h"
 #include "support/sim.h"
 
@@ -132,7 +133,7 @@ static inline struct table_meta *spec_meta(const struct table_spec *spec)
     };
     struct table_meta *copy;
 
-    memcpy(meta.uuid.bytes, &spec->id, sizeof spec->id);
+    put_u64(meta.uuid.bytes, spec->id);
     assert_ok(table_meta_copy(&meta, &copy));
     return copy;
 }
@@ -146,7 +147,7 @@ static inline struct log_link link_of(uint32_t id, uint64_t final_size)
 {
     struct log_link link = {.id = id, .final_size = final_size};
 
-    memcpy(link.uuid.bytes, &id, sizeof id);
+    put_u32(link.uuid.bytes, id);
     return link;
 }
 
