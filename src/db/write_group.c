@@ -46,7 +46,7 @@ static lsm_status check_keyspaces(struct lsm_db *db, const struct write_request 
 static lsm_status validate(struct lsm_db *db, const struct write_request *request)
 {
     TRY(check_keyspaces(db, request));
-    if (db->engine.checks_memory)
+    if (db->engine.checks_memory && !PLANTED(SKIP_COMMIT_CHECK))
         TRY(commit_frame_verify(&request->frame));
     if (PLANTED(SKIP_LATE_VALIDATION))
         return LSM_OK;
