@@ -27,17 +27,27 @@ static lsm_status put_numbered(unsigned i, size_t size)
     return lsm_put(f.db, NULL, lsm_str(key), slice_make(value, size), NULL);
 }
 
-// Leaves the tree with a merge that has failed, and would again.
+static struct filename oldest_table(void)
+{
+    EPOCH_SECTION();
+    const struct level *top = &views_current(&f.db->views)->version->levels[0];
+
+    return filename_of(FILENAME_TABLE, table_meta(top->tables[top->count - 1])->id);
+}
+
+// Leaves the tree with a merge that has failed, and would again: a table of it cannot be read.
 static void break_merges(void)
 {
+    static struct filename name;
     const struct sim_fault fault = {
-        .ops = SIM_OP_READ, .name_part = ".sst", .at = 1, .for_ever = true, .status = LSM_IO};
+        .ops = SIM_OP_READ, .name_part = name.text, .at = 1, .for_ever = true, .status = LSM_IO};
 
     compactor_pause(f.db->compactor);
     for (unsigned i = 0; i < 4; i++) {
         assert_ok(put_numbered(i % 2, 100));
         assert_ok(lsm_flush(f.db));
     }
+    name = oldest_table();
     sim_set_fault(f.sim, &fault);
     compactor_resume(f.db->compactor);
     assert_status(lsm_wait_idle(f.db), LSM_IO);
