@@ -110,17 +110,48 @@ static lsm_status check_options(const lsm_iter_options *options)
     return LSM_OK;
 }
 
-// `time->ts` TS_MAX: now.
+static lsm_status set_up(lsm_iter *it, const lsm_keyspace *handle, const lsm_iter_options *options)
+{
+    TRY(db_keyspace(it->db, handle, &it->keyspace));
+    TRY(set_bounds(it, options));
+    it->keys_only = options->keys_only;
+    it->all_versions = options->all_versions;
+    it->prefetch = options->prefetch == 0 ? PREFETCH_DEFAULT : options->prefetch;
+    it->moves = (struct tally){.stats = it->db->stats, .counter = COUNTER_ITERATOR_MOVES};
+    return LSM_OK;
+}
+
+// Opens the cursor over what lies between the bounds and is visible at `time`; TS_MAX: now.
+static lsm_status open_visible(lsm_iter *it, const lsm_iter_options *options, struct read_time time)
+{
+    CLEANUP(iter_closep) struct iter *merged = NULL;
+    const lsm_slice lower = slice_of_buf(&it->lower);
+    const lsm_slice upper = slice_of_buf(&it->upper);
+    const struct scan_bounds bounds = {.keyspace = it->keyspace->id,
+                                       .low = it->has_lower ? &lower : NULL,
+                                       .high = it->has_upper ? &upper : NULL};
+    struct visibility visibility = {.keyspace = it->keyspace->id,
+                                    .since_ts = options->since_ts,
+                                    .all_versions = options->all_versions};
+
+    it->view = views_acquire(&it->db->views);
+    if (time.ts == TS_MAX) // only now: a newer view may lack versions that an older time sees
+        time = (struct read_time){.ts = oracle_published(it->db->oracle),
+                                  .wall = oracle_wall_seconds(it->db->oracle)};
+    TRY(commit_check_keyspace(it->keyspace, time.ts));
+    TRY(scan_open(it->view, it->txn == NULL ? NULL : it->txn->writes, &bounds,
+                  !options->no_fill_cache, &merged));
+    visibility.ts = time.ts;
+    visibility.wall = time.wall;
+    visible_iter_init(&it->visible, MOVE(merged), &visibility, it->db->stats);
+    return LSM_OK;
+}
+
 static lsm_status open_iter(struct lsm_db *db, struct lsm_txn *txn, const lsm_keyspace *handle,
                             const lsm_iter_options *options, struct read_time time, lsm_iter **out)
 {
     static const lsm_iter_options defaults = LSM_ITER_OPTIONS_INIT;
     CLEANUP(iter_freep) lsm_iter *it = NULL;
-    CLEANUP(iter_closep) struct iter *merged = NULL;
-    struct scan_bounds bounds;
-    struct visibility visibility;
-    lsm_slice lower;
-    lsm_slice upper;
 
     if (options == NULL)
         options = &defaults;
@@ -130,34 +161,11 @@ static lsm_status open_iter(struct lsm_db *db, struct lsm_txn *txn, const lsm_ke
     it = mem_alloc_zeroed(1, sizeof *it);
     if (it == NULL)
         return lsm_fail(LSM_NO_MEMORY, "iterator: %zu bytes", sizeof *it);
-    TRY(db_keyspace(db, handle, &it->keyspace));
-    TRY(set_bounds(it, options));
     it->db = db;
-    it->keys_only = options->keys_only;
-    it->all_versions = options->all_versions;
-    it->prefetch = options->prefetch == 0 ? PREFETCH_DEFAULT : options->prefetch;
-
-    it->view = views_acquire(&db->views);
-    if (time.ts == TS_MAX) // only now: a newer view may lack versions that an older time sees
-        time = (struct read_time){.ts = oracle_published(db->oracle),
-                                  .wall = oracle_wall_seconds(db->oracle)};
-    TRY(commit_check_keyspace(it->keyspace, time.ts));
-    lower = slice_of_buf(&it->lower);
-    upper = slice_of_buf(&it->upper);
-    bounds = (struct scan_bounds){.keyspace = it->keyspace->id,
-                                  .low = it->has_lower ? &lower : NULL,
-                                  .high = it->has_upper ? &upper : NULL};
-    TRY(scan_open(it->view, txn == NULL ? NULL : txn->writes, &bounds, !options->no_fill_cache,
-                  &merged));
-    visibility = (struct visibility){.keyspace = it->keyspace->id,
-                                     .ts = time.ts,
-                                     .wall = time.wall,
-                                     .since_ts = options->since_ts,
-                                     .all_versions = options->all_versions};
-    visible_iter_init(&it->visible, MOVE(merged), &visibility, db->stats);
-    it->moves = (struct tally){.stats = db->stats, .counter = COUNTER_ITERATOR_MOVES};
-
     it->txn = txn;
+    TRY(set_up(it, handle, options));
+    TRY(open_visible(it, options, time));
+
     if (txn != NULL)
         txn->iter_count++;
     children_add(&db->children, &it->child, CHILD_ITER, txn == NULL ? NULL : txn->child.tag,

@@ -59,31 +59,6 @@ lsm_status lsm_delete(lsm_db *db, lsm_keyspace *handle, lsm_slice key,
 
 #define CONDITIONAL_TRIES 1000
 
-// One attempt: reads and writes in `txn`.
-typedef lsm_status (*conditional_fn)(lsm_txn *txn, void *ctx);
-
-// Runs `fn` in a transaction until no other commit comes between. `*is_refused` tells the
-// condition's own LSM_CONFLICT from a lost race.
-static lsm_status run_conditional(lsm_db *db, conditional_fn fn, void *ctx, bool *is_refused,
-                                  const lsm_write_options *options)
-{
-    lsm_status status = LSM_CONFLICT;
-
-    for (int tries = 0; tries < CONDITIONAL_TRIES && status == LSM_CONFLICT; tries++) {
-        lsm_txn *txn;
-
-        *is_refused = false;
-        TRY(lsm_begin(db, LSM_TXN_SERIALIZABLE, &txn));
-        status = fn(txn, ctx);
-        if (status == LSM_OK)
-            status = lsm_commit(txn, options);
-        lsm_txn_free(txn);
-        if (*is_refused)
-            return status;
-    }
-    return status;
-}
-
 struct conditional {
     lsm_keyspace *keyspace;
     lsm_slice key;
@@ -93,7 +68,7 @@ struct conditional {
     int64_t sum;
     const lsm_write_options *options;
     uint64_t expiry; // as the options say; 0: the keyspace's default
-    bool is_refused;
+    bool is_refused; // its own LSM_CONFLICT, not that of a lost race
 };
 
 // Writes `value` as the one-shot's options want it.
@@ -109,9 +84,8 @@ static lsm_status refuse(struct conditional *c, const char *why)
     return lsm_fail(LSM_CONFLICT, "%s", why);
 }
 
-static lsm_status put_if_absent(lsm_txn *txn, void *ctx)
+static lsm_status put_if_absent(lsm_txn *txn, struct conditional *c)
 {
-    struct conditional *c = ctx;
     lsm_status status = lsm_txn_exists(txn, c->keyspace, c->key);
 
     if (status == LSM_OK)
@@ -121,9 +95,8 @@ static lsm_status put_if_absent(lsm_txn *txn, void *ctx)
     return put_with_options(txn, c, *c->desired);
 }
 
-static lsm_status compare_and_set(lsm_txn *txn, void *ctx)
+static lsm_status compare_and_set(lsm_txn *txn, struct conditional *c)
 {
-    struct conditional *c = ctx;
     CLEANUP(lsm_buf_free) lsm_buf value = LSM_BUF_INIT;
     lsm_status status = lsm_txn_get(txn, c->keyspace, c->key, &value);
 
@@ -138,9 +111,8 @@ static lsm_status compare_and_set(lsm_txn *txn, void *ctx)
     return put_with_options(txn, c, *c->desired);
 }
 
-static lsm_status add_i64(lsm_txn *txn, void *ctx)
+static lsm_status add_i64(lsm_txn *txn, struct conditional *c)
 {
-    struct conditional *c = ctx;
     CLEANUP(lsm_buf_free) lsm_buf value = LSM_BUF_INIT;
     lsm_status status = lsm_txn_get(txn, c->keyspace, c->key, &value);
     uint8_t encoded[sizeof(int64_t)];
@@ -159,9 +131,8 @@ static lsm_status add_i64(lsm_txn *txn, void *ctx)
     return put_with_options(txn, c, slice_make(encoded, sizeof encoded));
 }
 
-static lsm_status append(lsm_txn *txn, void *ctx)
+static lsm_status append(lsm_txn *txn, struct conditional *c)
 {
-    struct conditional *c = ctx;
     CLEANUP(lsm_buf_free) lsm_buf value = LSM_BUF_INIT;
     lsm_status status = lsm_txn_get(txn, c->keyspace, c->key, &value);
 
@@ -191,14 +162,37 @@ static lsm_status prepare_conditional(lsm_db *db, struct conditional *c, const c
     return LSM_OK;
 }
 
+// One attempt: reads and writes in `txn`.
+typedef lsm_status (*conditional_fn)(lsm_txn *txn, struct conditional *c);
+
+// Runs `fn` in a transaction until no other commit comes between.
+static lsm_status run_conditional(lsm_db *db, struct conditional *c, conditional_fn fn,
+                                  const char *function)
+{
+    lsm_status status = LSM_CONFLICT;
+
+    TRY(prepare_conditional(db, c, function));
+    for (int tries = 0; tries < CONDITIONAL_TRIES && status == LSM_CONFLICT; tries++) {
+        lsm_txn *txn;
+
+        TRY(lsm_begin(db, LSM_TXN_SERIALIZABLE, &txn));
+        status = fn(txn, c);
+        if (status == LSM_OK)
+            status = lsm_commit(txn, c->options);
+        lsm_txn_free(txn);
+        if (c->is_refused)
+            return status;
+    }
+    return status;
+}
+
 lsm_status lsm_put_if_absent(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key, lsm_slice value,
                              const lsm_write_options *options)
 {
     struct conditional c = {
         .keyspace = keyspace, .key = key, .desired = &value, .options = options};
 
-    TRY(prepare_conditional(db, &c, "lsm_put_if_absent"));
-    return run_conditional(db, put_if_absent, &c, &c.is_refused, options);
+    return run_conditional(db, &c, put_if_absent, "lsm_put_if_absent");
 }
 
 lsm_status lsm_compare_and_set(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key,
@@ -211,8 +205,7 @@ lsm_status lsm_compare_and_set(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key
                             .desired = desired,
                             .options = options};
 
-    TRY(prepare_conditional(db, &c, "lsm_compare_and_set"));
-    return run_conditional(db, compare_and_set, &c, &c.is_refused, options);
+    return run_conditional(db, &c, compare_and_set, "lsm_compare_and_set");
 }
 
 lsm_status lsm_add_i64(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key, int64_t delta,
@@ -220,8 +213,7 @@ lsm_status lsm_add_i64(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key, int64_
 {
     struct conditional c = {.keyspace = keyspace, .key = key, .delta = delta, .options = options};
 
-    TRY(prepare_conditional(db, &c, "lsm_add_i64"));
-    TRY(run_conditional(db, add_i64, &c, &c.is_refused, options));
+    TRY(run_conditional(db, &c, add_i64, "lsm_add_i64"));
     if (result != NULL)
         *result = c.sum;
     return LSM_OK;
@@ -233,6 +225,5 @@ lsm_status lsm_append(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key, lsm_sli
     struct conditional c = {
         .keyspace = keyspace, .key = key, .desired = &suffix, .options = options};
 
-    TRY(prepare_conditional(db, &c, "lsm_append"));
-    return run_conditional(db, append, &c, &c.is_refused, options);
+    return run_conditional(db, &c, append, "lsm_append");
 }
