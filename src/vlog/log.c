@@ -138,8 +138,9 @@ static lsm_status cut_segment(struct log *log, struct segment *segment, uint64_t
     else if (status != LSM_OK)
         (void)poison_set(log->store->poison, status);
     mutex_unlock(sync_mu);
-    eventlog_write(log->events, "segment_cut", "segment=%u size=%llu status=%s",
-                   segment_id(segment), (unsigned long long)end, lsm_status_name(first.status));
+    if (*is_cut)
+        eventlog_write(log->events, "segment_cut", "segment=%u size=%llu status=%s",
+                       segment_id(segment), (unsigned long long)end, lsm_status_name(first.status));
     return status == LSM_OK ? failure_raise(&first) : status;
 }
 

@@ -250,6 +250,30 @@ Test(frame, a_commit_of_nothing_is_a_frame)
     commit_frame_release(&frame);
 }
 
+Test(frame, a_commit_that_changes_in_memory_once_it_was_summed_up_is_noticed)
+{
+    char large[] = "a separated value";
+    struct entry first = entry_of(1, "a", "inline");
+    struct entry second = entry_of(1, "b", large);
+    struct commit_frame frame;
+    uint8_t *entries;
+
+    commit_frame_init(&frame);
+    cr_assert(eq(int, commit_frame_add(&frame, &first, false), LSM_OK));
+    cr_assert(eq(int, commit_frame_add(&frame, &second, true), LSM_OK));
+    cr_assert(eq(int, commit_frame_finish(&frame), LSM_OK));
+    cr_assert(eq(int, commit_frame_verify(&frame), LSM_OK));
+    large[5] ^= 1;
+    cr_assert(eq(int, commit_frame_verify(&frame), LSM_CORRUPT));
+    large[5] ^= 1;
+    entries = frame.entries.data;
+    entries[frame.entries.size - 1] ^= 1;
+    cr_assert(eq(int, commit_frame_verify(&frame), LSM_CORRUPT));
+    entries[frame.entries.size - 1] ^= 1;
+    cr_assert(eq(int, commit_frame_verify(&frame), LSM_OK));
+    commit_frame_release(&frame);
+}
+
 Test(frame, a_cleared_commit_is_empty_and_keeps_its_memory)
 {
     struct entry entry = entry_of(1, "a", "value");

@@ -322,6 +322,18 @@ Test(log, an_append_that_left_something_and_cannot_be_cut_off_is_poison)
     cr_assert(poison_is_set(&w.poison));
 }
 
+// What a failed sync has lost cannot be known, here as elsewhere.
+Test(log, a_cut_that_cannot_be_synced_is_poison_though_the_append_left_nothing)
+{
+    struct sim_fault fault = {
+        .ops = SIM_OP_WRITE | SIM_OP_SYNC, .at = 1, .for_ever = true, .status = LSM_NO_SPACE};
+
+    append(1, 1, SHAPE_SMALL);
+    sim_set_fault(sim, &fault);
+    cr_assert(eq(int, world_append(&w, 2, 1, SHAPE_SMALL), LSM_NO_SPACE));
+    cr_assert(poison_is_set(&w.poison));
+}
+
 Test(log, a_link_that_left_nothing_need_not_be_cut_off)
 {
     fill_segment();

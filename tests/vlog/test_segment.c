@@ -256,6 +256,25 @@ Test(segment, without_random_bytes_for_its_uuid_no_segment_is_made)
     sim_env(sim)->ops = all;
 }
 
+Test(segment, room_is_blank_until_something_is_written_there)
+{
+    const uint64_t behind = RECORD_AT + pointer.record_size;
+    const lsm_slice last = slice_of("x");
+
+    cr_assert(segment_is_blank(segment, behind, 4096));
+    cr_assert(segment_is_blank(segment, behind, 1 << 20), "the file ends there");
+    cr_assert(not(segment_is_blank(segment, behind - 1, 4096)));
+    cr_assert(eq(int, segment_write(segment, 9999, &last, 1), LSM_OK));
+    cr_assert(segment_is_blank(segment, behind, 5000));
+    cr_assert(not(segment_is_blank(segment, behind, 10000)));
+}
+
+Test(segment, room_that_cannot_be_read_is_not_known_to_be_blank)
+{
+    set_fault(SIM_OP_READ, LSM_IO);
+    cr_assert(not(segment_is_blank(segment, 1024, 4096)));
+}
+
 Test(segment, a_sealed_segment_needs_no_sync)
 {
     cr_assert(eq(int, dir_sync(w.dir), LSM_OK));
