@@ -286,9 +286,9 @@ Test(log, when_the_cut_fails_too_the_log_is_poisoned)
 }
 
 // Beyond a quota some file systems refuse to make a file shorter, too.
-static void set_quota_fault(size_t written)
+static void set_quota_fault(size_t written, unsigned more_ops)
 {
-    struct sim_fault fault = {.ops = SIM_OP_WRITE | SIM_OP_TRUNCATE,
+    struct sim_fault fault = {.ops = SIM_OP_WRITE | SIM_OP_TRUNCATE | more_ops,
                               .at = 1,
                               .for_ever = true,
                               .status = LSM_NO_SPACE,
@@ -303,7 +303,7 @@ Test(log, an_append_that_left_nothing_need_not_be_cut_off)
 
     append(1, 1, SHAPE_SMALL);
     end = log_end(w.log);
-    set_quota_fault(0);
+    set_quota_fault(0, 0);
     for (int i = 0; i < 3; i++)
         cr_assert(eq(int, world_append(&w, 2, 4, SHAPE_SMALL), LSM_NO_SPACE));
     cr_assert(not(poison_is_set(&w.poison)));
@@ -317,7 +317,7 @@ Test(log, an_append_that_left_nothing_need_not_be_cut_off)
 Test(log, an_append_that_left_something_and_cannot_be_cut_off_is_poison)
 {
     append(1, 1, SHAPE_SMALL);
-    set_quota_fault(100);
+    set_quota_fault(100, 0);
     cr_assert(eq(int, world_append(&w, 2, 1, SHAPE_SMALL), LSM_NO_SPACE));
     cr_assert(poison_is_set(&w.poison));
 }
@@ -334,11 +334,19 @@ Test(log, a_cut_that_cannot_be_synced_is_poison_though_the_append_left_nothing)
     cr_assert(poison_is_set(&w.poison));
 }
 
+Test(log, an_append_of_which_nobody_can_tell_what_it_left_is_poison_when_it_cannot_be_cut_off)
+{
+    append(1, 1, SHAPE_SMALL);
+    set_quota_fault(0, SIM_OP_READ);
+    cr_assert(eq(int, world_append(&w, 2, 1, SHAPE_SMALL), LSM_NO_SPACE));
+    cr_assert(poison_is_set(&w.poison));
+}
+
 Test(log, a_link_that_left_nothing_need_not_be_cut_off)
 {
     fill_segment();
     cr_assert(eq(int, log_upkeep(w.log), LSM_OK)); // prepares the next
-    set_quota_fault(0);
+    set_quota_fault(0, 0);
     cr_assert(eq(int, world_append(&w, 3, 1, SHAPE_VALUES), LSM_NO_SPACE));
     cr_assert(not(poison_is_set(&w.poison)));
     cr_assert(eq(u32, segment_id(log_active(w.log)), 1), "the log has not moved");
