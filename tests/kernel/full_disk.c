@@ -1,10 +1,10 @@
 // full_disk.c -- a file system that has no room, no inode or no quota left.
 //
 // What fails fails softly: the call gets LSM_NO_SPACE, nothing is lost, reads go on, and once
-// there is room again everything works without reopening. (Where a file cannot even be made
-// shorter, as beyond a quota of btrfs, and part of a failed write is in the log, writing stops
-// until the database is reopened.) A database whose process died opens on a full disk or says
-// that there is no space; it opens once there is.
+// there is room again everything works without reopening. (Beyond a quota of btrfs a file cannot
+// even be made shorter, nor renamed: what is half done then stops writing until the database is
+// reopened.) A database whose process died opens on a full disk or says that there is no space; it
+// opens once there is.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -128,8 +128,8 @@ static bool give_back_quota(struct scene *scene)
 struct shortage {
     bool (*take_all)(struct scene *scene, uint64_t left);
     bool (*give_back)(struct scene *scene);
-    uint64_t left_max;   // of it, when some is left
-    bool is_met_by_cuts; // even making a file shorter takes some
+    uint64_t left_max;      // of it, when some is left
+    bool meets_all_changes; // even a cut or a rename takes some
 };
 
 static const struct shortage of_room = {take_all_room, give_back, UINT64_C(2) << 20, false};
@@ -146,18 +146,18 @@ static bool works_again(struct scene *scene, const struct shortage *shortage)
            scene_live(scene, 100, MOOD_FINE) && scene_expect_health(scene, LSM_HEALTHY);
 }
 
-// What could not be cut off the log stops all writing; nothing is lost, and reopening helps.
+// What could not be undone stops all writing; nothing is lost, and reopening helps.
 static bool reopen_poisoned(struct scene *scene, const struct shortage *shortage,
                             const char *reason)
 {
     const lsm_status status = lsm_put(scene->db, NULL, lsm_str("late"), lsm_str("never"), NULL);
 
-    if (!shortage->is_met_by_cuts || strstr(reason, "cannot cut") == NULL)
+    if (!shortage->meets_all_changes || strstr(reason, strerrordesc_np(EDQUOT)) == NULL)
         return ledger_trouble(scene->ledger, "poisoned by a shortage: %s", reason);
     scene_tell(scene, "stopped, ");
     if (!scene_expect(scene, "a write", status, LSM_POISONED))
         return false;
-    (void)lsm_close(scene->db); // cannot cut the log either
+    (void)lsm_close(scene->db); // it cannot either
     scene->db = NULL;
     return shortage->give_back(scene) && scene_open(scene);
 }
