@@ -1,6 +1,7 @@
 #include "db/txn_commit.h"
 
 #include "base/alloc.h"
+#include "base/container.h"
 #include "base/hash.h"
 #include "db/commit.h"
 #include "db/scan.h"
@@ -158,8 +159,7 @@ static void async_commit_free(struct async_commit *commit)
 
 static void async_commit_done(struct write_request *request)
 {
-    struct async_commit *commit =
-        (struct async_commit *)(void *)((char *)request - offsetof(struct async_commit, request));
+    struct async_commit *commit = CONTAINER_OF(request, struct async_commit, request);
     const lsm_status status = failure_raise(&request->failure);
 
     stats_add(commit->db->stats, COUNTER_COMMIT_BYTES, request->frame.size);

@@ -1,6 +1,6 @@
 #include "db/upkeep.h"
 
-#include "base/alloc.h"
+#include "base/container.h"
 
 #define SEGMENT_SIZE_MIN (UINT64_C(1) << 20)
 // A segment holds about this fraction of the database, so that there are neither too many
@@ -11,9 +11,6 @@
 #define RECLAIM_NS      UINT64_C(1000000)    // gather this long before freeing
 #define RECLAIM_WAIT_NS UINT64_C(10000000)   // while readers hold things up
 #define UNLINK_BATCH    16
-
-#define JOB_OWNER(job, field)                                                                      \
-    ((struct lsm_db *)(void *)((char *)(job)-offsetof(struct lsm_db, field)))
 
 // --- segments ---
 
@@ -41,7 +38,7 @@ uint64_t upkeep_segment_size(struct lsm_db *db)
 
 static void run_upkeep(struct job *job)
 {
-    struct lsm_db *db = JOB_OWNER(job, upkeep_job);
+    struct lsm_db *db = CONTAINER_OF(job, struct lsm_db, upkeep_job);
     lsm_status status;
 
     if (poison_is_set(&db->poison))
@@ -60,7 +57,7 @@ static void run_upkeep(struct job *job)
 
 static void run_sync(struct job *job)
 {
-    struct lsm_db *db = JOB_OWNER(job, sync_job);
+    struct lsm_db *db = CONTAINER_OF(job, struct lsm_db, sync_job);
     lsm_status status;
 
     if (poison_is_set(&db->poison))
@@ -100,7 +97,7 @@ static bool active_is_empty(struct lsm_db *db)
 // last looked; otherwise looks again later. Armed by a commit, so that an idle database sleeps.
 static void run_idle(struct job *job)
 {
-    struct lsm_db *db = JOB_OWNER(job, idle_job);
+    struct lsm_db *db = CONTAINER_OF(job, struct lsm_db, idle_job);
     const uint64_t ts = oracle_published(db->oracle);
     const uint64_t seen = atomic_exchange_explicit(&db->idle_seen_ts, ts, memory_order_relaxed);
 
@@ -116,7 +113,7 @@ static void run_idle(struct job *job)
 
 static void run_reclaim(struct job *job)
 {
-    struct lsm_db *db = JOB_OWNER(job, reclaim_job);
+    struct lsm_db *db = CONTAINER_OF(job, struct lsm_db, reclaim_job);
     const size_t unfreed = epoch_collect(&db->bin);
     const size_t unlinked = unlinker_drain(db->unlinker, UNLINK_BATCH);
 

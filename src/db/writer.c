@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/alloc.h"
+#include "base/container.h"
 #include "db/db.h"
 #include "db/write_group.h"
 
@@ -211,7 +212,7 @@ void writer_submit(struct writer *writer, struct write_request *request)
 // Leads one group; hand_over_locked() submits the job again while there is more.
 static void writer_job_run(struct job *job)
 {
-    struct writer *writer = (struct writer *)(void *)((char *)job - offsetof(struct writer, job));
+    struct writer *writer = CONTAINER_OF(job, struct writer, job);
 
     mutex_lock(&writer->mu);
     if (writer->is_role_taken || writer->oldest == NULL) {

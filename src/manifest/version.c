@@ -10,6 +10,7 @@
 #include <assert.h>
 
 #include "base/alloc.h"
+#include "base/container.h"
 #include "manifest/segment_map.h"
 
 #define PROBE_BATCH 16 // tables whose filter lines are requested together
@@ -42,7 +43,7 @@ static void level_release(struct level *level)
 
 static void version_free(struct epoch_node *node)
 {
-    struct version *v = (struct version *)((char *)node - offsetof(struct version, node));
+    struct version *v = CONTAINER_OF(node, struct version, node);
 
     for (size_t i = 0; i < LEVEL_COUNT; i++)
         level_release(&v->levels[i]);

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/alloc.h"
+#include "base/container.h"
 #include "base/schedule.h"
 
 // --- memtables with their log ---
@@ -101,7 +102,7 @@ static void view_fill(struct view *view, struct version *version,
 
 static void view_free(struct epoch_node *node)
 {
-    struct view *view = (struct view *)((char *)node - offsetof(struct view, node));
+    struct view *view = CONTAINER_OF(node, struct view, node);
 
     for (size_t i = 0; i < view->memtable_count; i++)
         logged_memtable_unref(view->memtables[i]);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/alloc.h"
+#include "base/container.h"
 #include "base/plant.h"
 
 struct segment {
@@ -69,7 +70,7 @@ static lsm_status close_writing(struct segment *segment)
 
 static void segment_free(struct epoch_node *node)
 {
-    struct segment *segment = (struct segment *)((char *)node - offsetof(struct segment, node));
+    struct segment *segment = CONTAINER_OF(node, struct segment, node);
 
     (void)close_writing(segment); // a failure has set the poison
     cached_file_release(&segment->reading);
@@ -312,8 +313,7 @@ lsm_status segment_set_with(const struct segment_set *from, struct segment *extr
 
 static void segment_set_free(struct epoch_node *node)
 {
-    struct segment_set *set =
-        (struct segment_set *)((char *)node - offsetof(struct segment_set, node));
+    struct segment_set *set = CONTAINER_OF(node, struct segment_set, node);
 
     for (size_t i = 0; i < set->count; i++)
         segment_unref(set->items[i]);
