@@ -172,11 +172,6 @@ uint64_t throttle_delay_ns(struct throttle *t, uint64_t bytes, enum stall_cause 
     return delay_ns;
 }
 
-enum stall_cause throttle_cause(const struct throttle *t)
-{
-    return atomic_load_explicit(&t->state, memory_order_relaxed) & 0xFF;
-}
-
 struct throttle_stats *throttle_stats(struct throttle *t)
 {
     return &t->stats;

@@ -49,7 +49,6 @@ void throttle_update(struct throttle *throttle);
 // `*is_stopped`. Reads one atomic when there is no pressure. Any thread.
 uint64_t throttle_delay_ns(struct throttle *throttle, uint64_t bytes, enum stall_cause *cause,
                            bool *is_stopped);
-enum stall_cause throttle_cause(const struct throttle *throttle);
 struct throttle_stats *throttle_stats(struct throttle *throttle);
 
 #endif

@@ -135,6 +135,7 @@ static void collect_gauges(struct lsm_db *db, struct metrics *m)
             compaction_debt(view->version, &db->engine_options));
     view_unref(view);
     add(m, METRIC_GAUGE, "open_files", fd_cache_open_count(db->fds));
+    add(m, METRIC_COUNTER, "events_lost", eventlog_lost_count(db->events));
     add(m, METRIC_GAUGE, "open_children", children_count(&db->children));
     add(m, METRIC_GAUGE, "last_commit_ts", oracle_published(db->oracle));
     add(m, METRIC_GAUGE, "uptime_ns", clock_mono_ns(db->env) - db->opened_ns);
