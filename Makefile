@@ -6,7 +6,7 @@ BUILD  ?= build
 
 .DEFAULT_GOAL := release
 
-.PHONY: release quickstart check install soak plant helgrind coverage fuzz bench clean help
+.PHONY: release quickstart check install soak plant helgrind portable coverage fuzz bench clean help
 
 release: ## build the library and lsmctl (default)
 	@cmake --preset release -B $(BUILD)/release >/dev/null
@@ -33,9 +33,13 @@ plant: ## whether the tests notice every planted bug
 	@scripts/deps.sh check
 	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/plant.sh
 
-helgrind: ## the modules that only use locks, under Helgrind
+helgrind: ## the modules that only use locks, and the order of all locks, under Helgrind
 	@scripts/deps.sh soak
 	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/helgrind.sh
+
+portable: ## the tests on ARM, on 32 bits and on a big-endian machine; databases change hands
+	@scripts/deps.sh check
+	@BUILD=$(BUILD) JOBS=$(JOBS) scripts/portable.sh $(MACHINES)
 
 coverage: ## lines and branches that the tests reach
 	@scripts/deps.sh coverage
