@@ -78,30 +78,38 @@ static void restore(void)
     image_copy(&images.newer, &image);
 }
 
-Test(damage_files, a_missing_file_is_named)
+// Changes each file in its turn: it must be named where the database depends on it.
+static void check_each_file(void (*change)(const char *name), const char *how)
 {
     for (size_t i = 0; i < images.newer.count; i++) {
         const struct image_file *file = &images.newer.files[i];
         char what[80];
 
-        (void)snprintf(what, sizeof what, "%s is missing", file->name);
+        (void)snprintf(what, sizeof what, "%s is %s", file->name, how);
         restore();
-        image_remove(&image, file->name);
+        change(file->name);
         check_image(what, image_is_covered(file->kind) ? file->name : NULL);
     }
 }
 
+static void remove_file(const char *name)
+{
+    image_remove(&image, name);
+}
+
+static void empty_file(const char *name)
+{
+    image_put(&image, name, "", 0);
+}
+
+Test(damage_files, a_missing_file_is_named)
+{
+    check_each_file(remove_file, "missing");
+}
+
 Test(damage_files, an_empty_file_is_named)
 {
-    for (size_t i = 0; i < images.newer.count; i++) {
-        const struct image_file *file = &images.newer.files[i];
-        char what[80];
-
-        (void)snprintf(what, sizeof what, "%s is empty", file->name);
-        restore();
-        image_put(&image, file->name, "", 0);
-        check_image(what, image_is_covered(file->kind) ? file->name : NULL);
-    }
+    check_each_file(empty_file, "empty");
 }
 
 // --- what is not a regular file ---

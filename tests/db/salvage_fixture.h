@@ -36,16 +36,23 @@ static inline void note_loss(void *ctx, const struct salvage_loss *loss)
     (void)snprintf(last_loss, sizeof last_loss, "%s: %s", loss->file, loss->what);
 }
 
-static inline lsm_status try_salvage(bool take_uncertain)
+// With the files of the database `whose`, or of the only one.
+static inline lsm_status try_salvage_of(const struct uuid *whose, bool take_uncertain)
 {
     const struct salvage_request request = {.env = sim_env(f.sim),
                                             .from = DB_DIR,
+                                            .whose = whose,
                                             .to = NEW_DIR,
                                             .options = &f.options,
                                             .take_uncertain = take_uncertain,
                                             .on_loss = note_loss};
 
     return db_salvage(&request, &report);
+}
+
+static inline lsm_status try_salvage(bool take_uncertain)
+{
+    return try_salvage_of(NULL, take_uncertain);
 }
 
 // Salvages what has been closed, and goes on with the new database in its place.

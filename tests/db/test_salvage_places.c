@@ -91,66 +91,55 @@ static void mix_databases(struct uuid *ours)
     copy_file(OTHER_DIR, "000001.vlog", "900000.vlog");
 }
 
+// Ours has been salvaged, and nothing else.
+static void assert_ours_alone(void)
+{
+    cr_assert(report.has_manifest);
+    assert_ok(lsm_open(NEW_DIR, &f.options, &f.db));
+    assert_holds(&f, NULL, "a", "1");
+    assert_holds(&f, NULL, "stranger", NULL);
+}
+
 // CURRENT says whose files count.
 Test(salvage_places, a_file_of_another_database_is_told_and_not_taken)
 {
     struct uuid ours;
 
     mix_databases(&ours);
-    salvage(false);
+    assert_ok(try_salvage(false));
     cr_assert(eq(uint, losses, 1));
     cr_assert(strstr(last_loss, "another database") != NULL, "%s", last_loss);
-    assert_holds(&f, NULL, "a", "1");
-    assert_holds(&f, NULL, "stranger", NULL);
+    assert_ours_alone();
 }
 
 // Without CURRENT nobody but the user knows.
 Test(salvage_places, files_of_several_databases_are_refused_until_one_is_named)
 {
-    struct salvage_request request = {.env = sim_env(f.sim),
-                                      .from = DB_DIR,
-                                      .to = NEW_DIR,
-                                      .options = &f.options,
-                                      .on_loss = note_loss};
     const struct uuid nobody = {.bytes = {1}};
     char text[UUID_TEXT_SIZE];
     struct uuid ours;
 
     mix_databases(&ours);
     remove_file("CURRENT");
-    assert_status(db_salvage(&request, &report), LSM_INVALID);
+    assert_status(try_salvage(false), LSM_INVALID);
     uuid_format(&ours, text);
     cr_assert(strstr(lsm_errmsg(), text) != NULL, "%s", lsm_errmsg());
     cr_assert(strstr(lsm_errmsg(), "2 databases") != NULL, "%s", lsm_errmsg());
-    request.whose = &nobody;
-    assert_status(db_salvage(&request, &report), LSM_INVALID);
-    request.whose = &ours;
-    assert_ok(db_salvage(&request, &report));
-    cr_assert(report.has_manifest);
-    assert_ok(lsm_open(NEW_DIR, &f.options, &f.db));
-    assert_holds(&f, NULL, "a", "1");
-    assert_holds(&f, NULL, "stranger", NULL);
+    assert_status(try_salvage_of(&nobody, false), LSM_INVALID);
+    assert_ok(try_salvage_of(&ours, false));
+    assert_ours_alone();
 }
 
 // Who names a database means it, whatever CURRENT says.
 Test(salvage_places, the_database_that_is_named_counts_more_than_current)
 {
-    struct salvage_request request = {.env = sim_env(f.sim),
-                                      .from = DB_DIR,
-                                      .to = NEW_DIR,
-                                      .options = &f.options,
-                                      .on_loss = note_loss};
     struct uuid ours;
 
     mix_databases(&ours);
     remove_file("CURRENT");
     copy_file(OTHER_DIR, "CURRENT", "CURRENT");
-    request.whose = &ours;
-    assert_ok(db_salvage(&request, &report));
-    cr_assert(report.has_manifest);
-    assert_ok(lsm_open(NEW_DIR, &f.options, &f.db));
-    assert_holds(&f, NULL, "a", "1");
-    assert_holds(&f, NULL, "stranger", NULL);
+    assert_ok(try_salvage_of(&ours, false));
+    assert_ours_alone();
 }
 
 // --- cut short ---

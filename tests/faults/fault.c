@@ -9,10 +9,8 @@
 #include "faults/sites.h"
 #include "support/alloc_fault.h"
 
-#define OP_RANDOM (1u << 12) // beyond those of the sim
-#define OPS       13
-#define DIRECTORY (FILENAME_EVENTS_OLD + 1)
-#define KINDS     (DIRECTORY + 1)
+#define OP_RANDOM (1u << SIM_OPS) // beyond those of the sim
+#define OPS       (SIM_OPS + 1)
 
 #define OPS_THAT_TAKE_SPACE                                                                        \
     (SIM_OP_OPEN | SIM_OP_WRITE | SIM_OP_SYNC | SIM_OP_ALLOCATE | SIM_OP_RENAME |                  \
@@ -37,27 +35,6 @@ static const struct error {
     [FAULT_TORN_ENOSPC] = {"ENOSPC torn", LSM_NO_SPACE, SIM_OP_WRITE, true, 70},
 };
 
-static const char *const op_names[OPS] = {
-    "open",   "read",    "write", "sync", "allocate", "truncate", "rename",
-    "unlink", "dirsync", "close", "stat", "list",     "random",
-};
-
-static const char *const kind_names[KINDS] = {
-    [FILENAME_UNKNOWN] = "other",
-    [FILENAME_SEGMENT] = "segment",
-    [FILENAME_TABLE] = "table",
-    [FILENAME_MANIFEST] = "manifest",
-    [FILENAME_CURRENT] = "CURRENT",
-    [FILENAME_CURRENT_NEW] = "CURRENT.new",
-    [FILENAME_LOCK] = "LOCK",
-    [FILENAME_OPTIONS] = "OPTIONS",
-    [FILENAME_OPTIONS_NEW] = "OPTIONS.new",
-    [FILENAME_SALVAGING] = "SALVAGING",
-    [FILENAME_EVENTS] = "EVENTS.log",
-    [FILENAME_EVENTS_OLD] = "EVENTS.log.1",
-    [DIRECTORY] = "directory",
-};
-
 // A call of the env.
 struct call {
     unsigned op;
@@ -75,8 +52,8 @@ static struct {
     uint64_t matches;
     size_t open_handles;
 
-    uint64_t calls[OPS][KINDS][2];
-    uint64_t faults[OPS][KINDS][FAULT_ERRORS][2];
+    uint64_t calls[OPS][SIM_KINDS][2];
+    uint64_t faults[OPS][SIM_KINDS][FAULT_ERRORS][2];
 } state;
 
 const char *fault_name(enum fault_error error)
@@ -146,7 +123,7 @@ static void before_on_file(struct file *file, unsigned op)
 
 static void before_on_dir(struct dir *dir, unsigned op)
 {
-    before(dir->env, (struct call){.op = op, .kind = DIRECTORY});
+    before(dir->env, (struct call){.op = op, .kind = SIM_DIRECTORY});
 }
 
 static void before_on_name(struct dir *dir, unsigned op, const char *name, bool is_writing)
@@ -164,7 +141,7 @@ static lsm_status count_handle(lsm_status status)
 
 static lsm_status watched_dir_open(struct env *env, const char *path, bool create, struct dir **out)
 {
-    before(env, (struct call){.op = SIM_OP_OPEN, .kind = DIRECTORY, .is_writing = create});
+    before(env, (struct call){.op = SIM_OP_OPEN, .kind = SIM_DIRECTORY, .is_writing = create});
     return count_handle(state.real->dir_open(env, path, create, out));
 }
 
@@ -351,13 +328,18 @@ size_t fault_open_handles(void)
 
 // --- the matrix ---
 
+static const char *op_name(unsigned op)
+{
+    return op < SIM_OPS ? sim_op_name((enum sim_op)(1u << op)) : "random";
+}
+
 // Cells of one op on one kind of file that no fault has hit, though one could.
 static size_t print_row(unsigned op, unsigned kind)
 {
     const uint64_t *calls = state.calls[op][kind];
     size_t empty = 0;
 
-    printf("%-9s%-13s%11" PRIu64, op_names[op], kind_names[kind], calls[0] + calls[1]);
+    printf("%-9s%-13s%11" PRIu64, op_name(op), sim_kind_name(kind), calls[0] + calls[1]);
     for (unsigned e = 0; e < FAULT_ERRORS; e++) {
         const bool is_possible = (calls[0] > 0 && can_fail(&errors[e], 1u << op, false)) ||
                                  (calls[1] > 0 && can_fail(&errors[e], 1u << op, true));
@@ -385,7 +367,7 @@ size_t fault_print_matrix(void)
     }
     printf("\n");
     for (unsigned op = 0; op < OPS; op++) {
-        for (unsigned kind = 0; kind < KINDS; kind++) {
+        for (unsigned kind = 0; kind < SIM_KINDS; kind++) {
             if (state.calls[op][kind][0] + state.calls[op][kind][1] > 0)
                 empty += print_row(op, kind);
         }
