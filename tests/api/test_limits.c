@@ -3,6 +3,8 @@
 // The tables are made from the limits of the header. (What lies beyond them is refused
 // everywhere: test_misuse.c.)
 
+#include <endian.h>
+
 #include "support/db_fixture.h"
 
 static struct db_fixture f;
@@ -212,7 +214,7 @@ Test(limits, a_value_of_the_largest_size_is_kept)
 
 static lsm_slice number_key(uint32_t number, uint32_t *to)
 {
-    *to = __builtin_bswap32(number);
+    *to = htobe32(number);
     return slice_make(to, sizeof *to);
 }
 
