@@ -174,17 +174,15 @@ static lsm_status insert_entries(struct logged_memtable *lm, const struct frame_
     return status == LSM_NOT_FOUND ? LSM_OK : status;
 }
 
-static lsm_status replay_frame(void *ctx, const struct frame_header *header,
-                               struct log_position position, struct segment *segment,
-                               lsm_slice entries)
+static lsm_status replay_commit(void *ctx, const struct frame_header *header,
+                                struct log_position position, struct segment *segment,
+                                lsm_slice entries)
 {
     const struct replay *replay = ctx;
     struct recovery *recovery = replay->recovery;
     struct logged_memtable *lm = newest_memtable(recovery);
     const uint64_t keyspaces = recovery->state.next_keyspace_id;
 
-    if (header->type != FRAME_COMMIT)
-        return LSM_OK;
     if (lm == NULL || memtable_used(lm->mem) + entries.size > replay->db->options.memtable_size) {
         TRY(add_memtable(replay->db, recovery, position));
         lm = newest_memtable(recovery);
@@ -206,7 +204,7 @@ static lsm_status replay_log(struct lsm_db *db, struct recovery *recovery, bool 
     struct replay replay = {.db = db, .recovery = recovery};
 
     if (recovery->log != NULL)
-        TRY(log_recovery_replay(recovery->log, is_read_only, replay_frame, &replay));
+        TRY(log_recovery_replay(recovery->log, is_read_only, replay_commit, &replay));
     if (recovery->memtable_count > 0)
         return LSM_OK;
     return add_memtable(db, recovery, restart);

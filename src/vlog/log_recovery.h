@@ -20,7 +20,7 @@ struct log_recovery_input {
     bool is_clean;              // the manifest was closed cleanly: `mark` is the exact end
 };
 
-// A frame that survived, in log order. `position` is where it lies now (in the
+// A commit that survived, in log order. `position` is where it lies now (in the
 // restart segment for a copied one), `segment` the file; the entries are verified.
 typedef lsm_status (*log_frame_fn)(void *ctx, const struct frame_header *header,
                                    struct log_position position, struct segment *segment,
@@ -54,7 +54,7 @@ const struct log_found *log_recovery_found(const struct log_recovery *recovery);
 lsm_status log_recovery_restart(struct log_recovery *recovery, uint32_t id, uint64_t size,
                                 struct segment **out, uint64_t *end);
 
-// Hands over every surviving frame from the replay position on: those below M
+// Hands over every surviving commit from the replay position on: those below M
 // where they lie, those above from the restart segment (which must exist when
 // there are any, unless `read_only`, which hands them over where they lie).
 lsm_status log_recovery_replay(struct log_recovery *recovery, bool read_only, log_frame_fn fn,
