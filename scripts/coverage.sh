@@ -29,7 +29,6 @@ damage_blocks 4
 damage_salvage 4
 salvage_model 10
 metamorphic 20
-cursors 1
 END
 
 # collect NAME ARGUMENT...: what gcov counted, as $build/NAME.json
