@@ -36,5 +36,5 @@ t_masked verify db --json
 "$lsmctl" stats db | grep -c . >lines && echo "stats has lines"
 "$lsmctl" stats db --json | grep -c '^{' >lines && echo "stats is an object"
 "$lsmctl" stats db --prometheus | grep -q '^lsmkv_' && echo "stats has lsmkv_ metrics"
-"$lsmctl" options | grep '^cache_size'
-"$lsmctl" put db x y -o cache_size=8MiB && "$lsmctl" options db | grep '^cache_size'
+"$lsmctl" options | grep '^table_size'
+"$lsmctl" put db x y -o table_size=8MiB && "$lsmctl" options db | grep '^table_size'
