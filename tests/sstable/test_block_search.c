@@ -7,6 +7,7 @@
 
 #include "base/coding.h"
 #include "sstable/table_fixture.h"
+#include "support/alloc_fault.h"
 
 #define FIRST_AT FILE_HEADER_SIZE
 
@@ -17,6 +18,7 @@ static const struct uuid uuid = {.bytes = "sixteen letters"};
 
 static void setup(void)
 {
+    cr_assert(alloc_fault_install());
     MUST(sim_new(1, &sim));
     MUST(dir_open(sim_env(sim), "/db", true, &dir));
     MUST(file_open(dir, "000001.sst", FILE_CREATE, &file));
@@ -181,4 +183,29 @@ Test(block_search, a_failing_read_is_no_verdict)
     cr_assert(eq(int, block_search_next(&search, FIRST_AT, &place), LSM_IO));
     MUST(block_search_next(&search, FIRST_AT, &place));
     cr_assert(eq(sz, place.size, 200000));
+}
+
+Test(block_search, fails_cleanly_without_memory)
+{
+    CLEANUP(lsm_buf_free) lsm_buf bytes = LSM_BUF_INIT;
+    CLEANUP(block_search_release) struct block_search search = {0};
+    struct block_place place;
+    size_t failed = 0;
+    lsm_status status;
+
+    (void)add_block(&bytes, 5000, 1);
+    search = search_in(slice_of_buf(&bytes));
+    for (size_t n = 1;; n++) {
+        alloc_fault_at(n, false);
+        status = block_search_next(&search, FIRST_AT, &place);
+        if (!alloc_fault_was_hit())
+            break;
+        cr_assert(eq(int, status, LSM_NO_MEMORY));
+        block_search_release(&search);
+        failed++;
+    }
+    alloc_fault_at(0, false);
+    MUST(status);
+    cr_assert(eq(sz, failed, 2)); // places and window
+    cr_assert(eq(sz, place.size, 5000));
 }
