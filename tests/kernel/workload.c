@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 // --- options ---
 
@@ -195,6 +196,7 @@ static void commit_ended(void *ctx, lsm_status status, uint64_t commit_ts)
         (void)ledger_trouble(pending->load->ledger, "an asynchronous commit: %s",
                              lsm_status_name(status));
     ledger_settle(pending->load->ledger, pending->id, status, commit_ts);
+    atomic_fetch_sub(&pending->load->pending, 1); // from here the load may be gone
     free(pending);
 }
 
@@ -215,10 +217,13 @@ static lsm_status commit(struct worker *worker, lsm_txn *txn, struct attempt_id 
     if (pending == NULL)
         return LSM_NO_MEMORY;
     *pending = (struct pending){worker->load, id};
+    atomic_fetch_add(&worker->load->pending, 1);
     status = lsm_commit_async(txn, &options, commit_ended, pending);
     *is_pending = status == LSM_OK;
-    if (status != LSM_OK)
+    if (status != LSM_OK) {
+        atomic_fetch_sub(&worker->load->pending, 1);
         free(pending);
+    }
     return status;
 }
 
@@ -518,7 +523,10 @@ bool load_run(struct load *load)
     } else if (!is_tolerable_write(load, status)) {
         (void)ledger_trouble(ledger, "a life cannot begin: %s", lsm_errmsg());
     }
-    // An asynchronous commit settles its attempt from another thread.
+    // An asynchronous commit settles its attempt from another thread; lsm_wait_idle() does not wait
+    // for it once the poison is set.
+    while (atomic_load(&load->pending) > 0)
+        (void)usleep(200);
     if (status == LSM_OK && lsm_wait_idle(load->db) != LSM_OK && !load->writes_may_fail)
         (void)ledger_trouble(ledger, "lsm_wait_idle: %s", lsm_errmsg());
     for (uint32_t t = 0; t < ledger->threads; t++)

@@ -7,6 +7,7 @@
 #ifndef LSM_TESTS_KERNEL_WORKLOAD_H
 #define LSM_TESTS_KERNEL_WORKLOAD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,11 +24,12 @@ void take_all_descriptors(void);
 
 struct load {
     struct ledger *ledger;
-    lsm_db *db;           // open; stays the caller's
-    uint32_t attempts;    // per thread, at most ATTEMPTS_MAX
-    bool writes_may_fail; // softly or for good: that is noted, and the load goes on
-    bool reads_may_fail;  // as long as they fail with an error
-    void (*begun)(void);  // when all threads have been made; may be NULL
+    lsm_db *db;               // open; stays the caller's
+    uint32_t attempts;        // per thread, at most ATTEMPTS_MAX
+    bool writes_may_fail;     // softly or for good: that is noted, and the load goes on
+    bool reads_may_fail;      // as long as they fail with an error
+    void (*begun)(void);      // when all threads have been made; may be NULL
+    _Atomic uint32_t pending; // asynchronous commits whose end has not been told
 };
 
 // Begins the life: drops what earlier ones left, trims the journal, then runs all threads to
