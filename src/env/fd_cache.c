@@ -4,11 +4,14 @@
 #include "env/fd_cache.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/schedule.h"
 
-#define OPEN_MIN 8
+#define OPEN_MIN   8
+#define YIELDS_MAX 100 // to readers, until they have left what is to be closed
 
 // An open file, allocated together with what retires it: closing cannot fail for
 // want of memory.
@@ -185,7 +188,11 @@ void fd_cache_make_room(struct fd_cache *cache)
     mutex_lock(&cache->mu);
     shrink_locked(cache, cache->open_count / 2);
     mutex_unlock(&cache->mu);
-    (void)epoch_collect(cache->bin);
+    // Sections are short, but for the caller's own, which would not end here.
+    for (int i = 0; epoch_collect(cache->bin) > 0 && i < YIELDS_MAX && !epoch_is_inside(); i++) {
+        SCHEDULE_GIVES_WAY();
+        sched_yield();
+    }
 }
 
 // --- cached files ---

@@ -40,8 +40,8 @@ void fd_cache_free(struct fd_cache *cache);
 // Has file_open() in `dir` make room here, until the cache is freed, before the directory is
 // closed. Before use by several threads.
 void fd_cache_serve(struct fd_cache *cache, struct dir *dir);
-// Closes half of the open files, but for those that an epoch section sees: the next one goes
-// on with it.
+// Closes half of the open files, and gives readers a moment to leave them; who is in an epoch
+// section itself waits for nobody, and those that it may see stay open until it leaves it.
 void fd_cache_make_room(struct fd_cache *cache);
 size_t fd_cache_open_count(struct fd_cache *cache);
 
