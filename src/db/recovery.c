@@ -302,8 +302,7 @@ static lsm_status make_segment(struct lsm_db *db, struct recovery *recovery,
     TRY(manifest_remove_unborn(db->dir, &id_max)); // left by a crash while it was being made
     TRY(id_above(db, id_max, &restart->id));
     restart->end = FILE_HEADER_SIZE;
-    TRY(log_create_segment(&db->segments, restart->id, upkeep_segment_size_min(db),
-                           &restart->segment));
+    TRY(segment_create(&db->segments, restart->id, upkeep_segment_size_min(db), &restart->segment));
     return dir_sync(db->dir);
 }
 

@@ -116,10 +116,4 @@ uint64_t log_bytes_since(const struct log *log, struct log_position from);
 // syncs it, and removes a prepared one.
 lsm_status log_finish(struct log *log);
 
-// --- making segments, for recovery and for a new database ---
-
-// Creates segment `id` of `size` bytes, header synced, directory entry not.
-lsm_status log_create_segment(struct segment_store *store, uint32_t id, uint64_t size,
-                              struct segment **out);
-
 #endif

@@ -199,7 +199,7 @@ lsm_status log_recovery_restart(struct log_recovery *r, uint32_t id, uint64_t si
     lsm_status status;
 
     assert(id > r->walk.found.id_max && r->restart == NULL);
-    TRY(log_create_segment(r->walk.store, id, size > need ? size : need, &segment));
+    TRY(segment_create(r->walk.store, id, size > need ? size : need, &segment));
     status = log_restart_copy(&r->walk, segment, &r->restart_end);
     if (status == LSM_OK)
         status = sync_restart(r, segment);

@@ -97,19 +97,13 @@ static lsm_status seal_left(struct log *log)
 
 // --- segments to come ---
 
-lsm_status log_create_segment(struct segment_store *store, uint32_t id, uint64_t size,
-                              struct segment **out)
-{
-    return segment_create(store, id, size, out);
-}
-
 lsm_status log_prepare_segment(struct log *log, uint64_t size, struct segment **out)
 {
     uint32_t id = chain_take_id(&log->chain);
     struct segment *segment;
     lsm_status status;
 
-    TRY(log_create_segment(log->store, id, size, &segment));
+    TRY(segment_create(log->store, id, size, &segment));
     status = PLANTED(SKIP_SEGMENT_DIR_SYNC) ? LSM_OK : dir_sync(log->store->dir);
     if (status == LSM_OK) {
         *out = segment;

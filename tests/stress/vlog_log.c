@@ -227,7 +227,7 @@ static void open_log(void)
 {
     struct log_start start = {.end = FILE_HEADER_SIZE, .next_sequence = 1, .next_segment_id = 2};
 
-    must(log_create_segment(&store, 1, SEGMENT_SIZE, &start.active));
+    must(segment_create(&store, 1, SEGMENT_SIZE, &start.active));
     must(dir_sync(store.dir));
     must(log_new(&store, NULL, &start, &log_under_test));
     log_set_segment_size(log_under_test, SEGMENT_SIZE);

@@ -160,7 +160,7 @@ static inline void fixture_create_log(struct engine_fixture *f)
 {
     struct log_start start = {.end = FILE_HEADER_SIZE, .next_sequence = 1, .next_segment_id = 2};
 
-    MUST(log_create_segment(&f->segments, 1, ENGINE_SEGMENT_SIZE, &start.active));
+    MUST(segment_create(&f->segments, 1, ENGINE_SEGMENT_SIZE, &start.active));
     MUST(dir_sync(f->dir));
     MUST(log_new(&f->segments, NULL, &start, &f->engine.log));
     log_set_segment_size(f->engine.log, ENGINE_SEGMENT_SIZE);

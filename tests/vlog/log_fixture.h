@@ -220,7 +220,7 @@ static inline lsm_status world_create(struct world *w)
         .next_segment_id = 2,
     };
 
-    TRY(log_create_segment(&w->store, 1, WORLD_SEGMENT_SIZE, &start.active));
+    TRY(segment_create(&w->store, 1, WORLD_SEGMENT_SIZE, &start.active));
     TRY(dir_sync(w->dir));
     TRY(log_new(&w->store, NULL, &start, &w->log));
     log_set_segment_size(w->log, WORLD_SEGMENT_SIZE);
