@@ -9,15 +9,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static bool is_thin(const struct stage *stage)
-{
-    return stage->disk == DISK_THIN || stage->disk == DISK_THIN_DATA;
-}
-
 bool stage_mount(struct scene *scene, struct stage *stage)
 {
     const bool is_mounted =
-        is_thin(stage)
+        stage->disk == DISK_THIN
             ? mount_image_by_pages(stage->fs, stage->image, scene->mnt)
             : mount_image(stage->fs, stage->is_served ? stage->served : stage->image, scene->mnt);
 
@@ -28,7 +23,7 @@ bool stage_unmount(struct scene *scene, struct stage *stage)
 {
     const bool is_unmounted = unmount(scene->mnt) || scene_failed(scene, "unmounting");
 
-    if (is_thin(stage))
+    if (stage->disk == DISK_THIN)
         requests_restore();
     return is_unmounted;
 }
@@ -99,7 +94,6 @@ bool stage_repair(struct scene *scene, struct stage *stage)
             return false;
         break;
     case DISK_THIN:
-    case DISK_THIN_DATA:
         if (!give_all_room(scene, stage))
             return false;
         break;
@@ -111,7 +105,8 @@ static bool make_room(struct scene *scene, struct stage *stage)
 {
     if (mkdir(stage->room, 0700) != 0 && errno != EEXIST)
         return scene_failed(scene, stage->room);
-    return !is_thin(stage) || mount_memory(stage->room, "size=1g") || scene_failed(scene, "tmpfs");
+    return stage->disk != DISK_THIN || mount_memory(stage->room, "size=1g") ||
+           scene_failed(scene, "tmpfs");
 }
 
 static bool stage_begin(struct scene *scene, struct stage *stage)
@@ -122,7 +117,7 @@ static bool stage_begin(struct scene *scene, struct stage *stage)
     return make_room(scene, stage) &&
            (make_image(stage->fs, stage->image) || scene_failed(scene, stage->fs->command)) &&
            (stage->disk != DISK_SERVED || start_device(scene, stage)) &&
-           (stage->disk != DISK_THIN_DATA || fill_front(scene, stage)) && stage_mount(scene, stage);
+           (stage->disk != DISK_THIN || fill_front(scene, stage)) && stage_mount(scene, stage);
 }
 
 static void stage_end(struct scene *scene, struct stage *stage)
@@ -133,7 +128,7 @@ static void stage_end(struct scene *scene, struct stage *stage)
     (void)unmount(scene->mnt); // unless it is already
     requests_restore();
     stop_device(stage);
-    if (is_thin(stage))
+    if (stage->disk == DISK_THIN)
         (void)unmount(stage->room);
 }
 

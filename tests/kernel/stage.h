@@ -12,10 +12,9 @@
 enum disk {
     DISK_FILE,   // a file in memory
     DISK_SERVED, // the same, behind a device of ours
-    // A file in a tmpfs of its own which may have less room than the disk seems to: for everything,
-    // or only for what lies behind the first THIN_FRONT bytes.
-    DISK_THIN,
-    DISK_THIN_DATA
+    // A file in a tmpfs of its own which may have less room than the disk seems to, for what lies
+    // behind the first THIN_FRONT bytes.
+    DISK_THIN
 };
 
 #define THIN_FRONT (UINT64_C(16) << 20)
