@@ -18,8 +18,7 @@
 #include "base/alloc.h"
 #include "db/salvage_part.h"
 #include "env/filename.h"
-#include "vlog/frame_scan.h"
-#include "vlog/log_recovery.h"
+#include "vlog/segment_scan.h"
 
 #define OPEN_FILES_MAX 64
 

@@ -11,7 +11,6 @@
 #include "db/read.h"
 #include "manifest/manifest_file.h"
 #include "vlog/frame_scan.h"
-#include "vlog/log_recovery.h"
 
 // Where results go, and the first failure.
 struct verification {

@@ -14,8 +14,7 @@
 #include "base/alloc.h"
 #include "base/plant.h"
 #include "manifest/manifest_file.h"
-#include "vlog/frame_scan.h"
-#include "vlog/log_recovery.h"
+#include "vlog/segment_scan.h"
 
 // --- what is there ---
 

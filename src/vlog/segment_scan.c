@@ -1,7 +1,6 @@
-// segment_scan.c -- one segment file as it is, for people who look at damage.
+// segment_scan.c -- frames, and what lies between them.
 
-#include "vlog/frame_scan.h"
-#include "vlog/log_recovery.h"
+#include "vlog/segment_scan.h"
 
 struct scan_state {
     struct frame_scan *scan;

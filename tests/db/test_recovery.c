@@ -5,7 +5,7 @@
 #include "base/file_header.h"
 #include "support/alloc_fault.h"
 #include "support/db_fixture.h"
-#include "vlog/log_recovery.h"
+#include "vlog/segment_scan.h"
 
 #define KEYS       300
 #define VALUE_SIZE 6000 // of every third one; all in all more than a segment

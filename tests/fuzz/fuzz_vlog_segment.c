@@ -5,8 +5,7 @@
 
 #include "fuzz_file.h"
 #include "reseal.h"
-#include "vlog/frame_scan.h"
-#include "vlog/log_recovery.h"
+#include "vlog/segment_scan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t size_max, unsigned seed);

@@ -5,7 +5,7 @@
 
 #include "log_fixture.h"
 #include "support/sim.h"
-#include "vlog/frame_scan.h"
+#include "vlog/segment_scan.h"
 
 static struct sim *sim;
 static struct paper paper;

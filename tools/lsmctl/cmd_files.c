@@ -8,7 +8,7 @@
 #include "base/file_header.h"
 #include "inspector.h"
 #include "lsmctl.h"
-#include "vlog/log_recovery.h"
+#include "vlog/segment_scan.h"
 
 #define FIND_TRIES 8
 
