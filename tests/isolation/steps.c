@@ -1,5 +1,6 @@
 #include "isolation/steps.h"
 
+#include <endian.h>
 #include <sched.h>
 #include <string.h>
 
@@ -299,15 +300,20 @@ void step_append(struct worker *w)
     record(w->recorder, EVENT_APPEND, key, element);
 }
 
+// A counter has little-endian bytes on every machine, for others add to it by lsm_add_i64().
 static void count_up(struct worker *w)
 {
     const uint32_t key = FIRST_COUNTER + (uint32_t)random_below(&w->random, COUNTERS);
     lsm_slice old;
-    int64_t counter = step_get(w, key, &old) == NULL ? 0 : model_integer(w->model, old);
+    uint64_t counter = 0;
+    uint64_t bytes;
 
+    if (step_get(w, key, &old) != NULL)
+        counter = le64toh((uint64_t)model_integer(w->model, old));
     counter++;
-    step_put(w, key, (lsm_slice){&counter, sizeof counter});
-    record(w->recorder, EVENT_COUNTED, key, (uint64_t)counter);
+    bytes = htole64(counter);
+    step_put(w, key, (lsm_slice){&bytes, sizeof bytes});
+    record(w->recorder, EVENT_COUNTED, key, counter);
 }
 
 // --- savepoints ---
