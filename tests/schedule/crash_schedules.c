@@ -25,11 +25,12 @@
 #define BROKEN_TRIES   4                     // of a step that fails for a broken manifest
 #define EXPECTED_STEPS 5000
 
-// One round in so many keeps every moment, the others one moment in so many; of the ways to
+// One round in so many keeps every moment, the others those before a sync of the manifest, where
+// what an edit says comes to be in force, and of the rest one moment in so many; of the ways to
 // survive one in so many is tried besides none and all, and of the images one in so many has
 // its recovery crashed: what finds most is many schedules.
 #define WATCHFUL_SHARE 16
-#define MOMENT_SHARE   6
+#define MOMENT_SHARE   48
 #define SURVIVAL_SHARE 32
 #define DEEP_SHARE     64
 #define RERUN_SHARE    16
@@ -70,8 +71,9 @@ static void expect_ok(struct round *r, lsm_status status, const char *what)
 static void keep_moment(void *ctx, struct sim *sim, const struct sim_call *call)
 {
     struct round *r = ctx;
+    const bool is_publishing = call->op == SIM_OP_SYNC && call->kind == FILENAME_MANIFEST;
 
-    if (!call->changes_disk || !random_one_in(&r->choice, r->moment_share))
+    if (!call->changes_disk || !(is_publishing || random_one_in(&r->choice, r->moment_share)))
         return;
     pct_keep_turn(true);
     moments_add(&r->moments, sim, call->op, call->kind);
