@@ -9,6 +9,7 @@
 #include <criterion/new/assert.h>
 
 #include "log_fixture.h"
+#include "vlog/segment_scan.h"
 
 #define GOLDEN_ID 2 // the second segment: its first frame is a link
 
