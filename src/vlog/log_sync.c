@@ -1,8 +1,9 @@
 // log_sync.c -- making the log durable: syncing what is written, sealing what the writer
 // has left, preparing what it will need.
 //
-// Any thread. A segment's sync mutex is held while it is synced, cut and closed, and the
-// chain's mutex inside it just to note what has become of that.
+// Any thread, but log_finish() is the role's. A segment's sync mutex is held while it is
+// synced, cut and closed, and the chain's mutex inside it just to note what has become of
+// that.
 
 #include "base/alloc.h"
 #include "base/plant.h"
