@@ -19,11 +19,13 @@ ctest --test-dir "$build" -j "$jobs" -E '^(cli|install|stutter)/' -LE campaign "
     grep -E 'Failed|Timeout' "$build/tests.log" || true
 # Of the campaigns so many rounds as find new branches.
 xargs -P "$jobs" -L 1 sh -c '
-    program=$(grep "/$2\$" "$1/campaigns.txt")
-    "$program" --rounds "$3" >"$1/$2.log" 2>&1 || echo "$2 failed: $1/$2.log"
+    build=$1 name=$2
+    program=$(grep "/$name\$" "$build/campaigns.txt")
+    shift 2
+    "$program" --rounds "$@" >"$build/$name.log" 2>&1 || echo "$name failed: $build/$name.log"
     ' campaign "$build" <<'END' || true
 fault_loops 120
-explore 4
+explore 4 --thin 100
 damage_bytes 2
 damage_blocks 4
 damage_salvage 4

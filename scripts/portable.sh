@@ -64,8 +64,8 @@ describe()
 
 # --- packages, without installing them ---
 
-# apt ARCHITECTURE STATUS ARGUMENT...: apt-get for that architecture, where the file STATUS lists
-# what is installed
+# apt ARCHITECTURE STATUS ARGUMENT...: apt-get for that architecture, from where this machine has
+# its own packages; the file STATUS lists what is installed
 apt()
 {
     state=$top/apt/$1
@@ -74,7 +74,6 @@ apt()
     shift 2
     apt-get -q -y -o "APT::Architecture=$architecture" -o "APT::Architectures=$architecture" \
         -o "Dir::State=$state" -o "Dir::State::status=$status" -o "Dir::Cache=$state" \
-        -o "Dir::Etc::sourcelist=$top/apt/sources.list" -o Dir::Etc::sourceparts=- \
         -o "APT::Sandbox::User=$(id -un)" -o APT::Install-Recommends=0 -o Debug::NoLocking=1 "$@"
 }
 
@@ -112,9 +111,6 @@ fetch_tools()
 {
     tools=$top/tools
     mkdir -p "$top/apt" "$bin" || return 1
-    cat >"$top/apt/sources.list" <<EOF
-deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main
-EOF
     : >"$top/apt/nothing"
     fetch "$(dpkg --print-architecture)" /var/lib/dpkg/status "$tools" qemu-user-static \
         binutils-aarch64-linux-gnu binutils-s390x-linux-gnu || return 1
