@@ -3,56 +3,14 @@
 #include "manifest/manifest.h"
 
 #include "manifest/manifest_file.h"
-#include "manifest_script.h"
+#include "manifest_life.h"
 #include "support/alloc_fault.h"
-
-static struct sim *sim;
-static struct life life;
-
-static void setup(void)
-{
-    sim = sim_with_dir(1);
-    assert_ok(life_create(&life, sim));
-}
-
-static void teardown(void)
-{
-    life_close(&life);
-    sim_free(sim);
-}
 
 TestSuite(manifest, .init = setup, .fini = teardown);
 
 static void touch(const char *name)
 {
     life_write_file(&life, name, "", 0);
-}
-
-static bool is_there(const char *name)
-{
-    return life_has_file(&life, name);
-}
-
-static const struct manifest_state *state(void)
-{
-    const struct manifest_state *s;
-
-    manifest_lock(life.manifest);
-    s = manifest_state_locked(life.manifest);
-    manifest_unlock(life.manifest);
-    return s;
-}
-
-static void reopen(void)
-{
-    life_close(&life);
-    assert_ok(life_open(&life, sim));
-}
-
-static void play(size_t count)
-{
-    for (size_t n = 0; n < count; n++)
-        assert_ok(life_apply_script(&life, n));
 }
 
 // --- round trips ---

@@ -1,39 +1,8 @@
 // test_manifest_damage.c -- a manifest of which some bytes are not what was written.
 
-#include "manifest_script.h"
-
-static struct sim *sim;
-static struct life life;
-
-static void setup(void)
-{
-    sim = sim_with_dir(1);
-    assert_ok(life_create(&life, sim));
-}
-
-static void teardown(void)
-{
-    life_close(&life);
-    sim_free(sim);
-}
+#include "manifest_life.h"
 
 TestSuite(manifest_damage, .init = setup, .fini = teardown);
-
-static void play(size_t count)
-{
-    for (size_t n = 0; n < count; n++)
-        assert_ok(life_apply_script(&life, n));
-}
-
-static const struct manifest_state *state(void)
-{
-    const struct manifest_state *s;
-
-    manifest_lock(life.manifest);
-    s = manifest_state_locked(life.manifest);
-    manifest_unlock(life.manifest);
-    return s;
-}
 
 // How reading went after a byte was flipped.
 static lsm_status read_flipped(const char *name, uint64_t offset, lsm_buf *found, bool *is_clean)

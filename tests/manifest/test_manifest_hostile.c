@@ -3,23 +3,8 @@
 
 #include "base/coding.h"
 #include "base/crc32c.h"
-#include "manifest_script.h"
+#include "manifest_life.h"
 #include "support/alloc_fault.h"
-
-static struct sim *sim;
-static struct life life;
-
-static void setup(void)
-{
-    sim = sim_with_dir(1);
-    assert_ok(life_create(&life, sim));
-}
-
-static void teardown(void)
-{
-    life_close(&life);
-    sim_free(sim);
-}
 
 TestSuite(manifest_hostile, .init = setup, .fini = teardown);
 

@@ -4,46 +4,10 @@
 
 #include "base/coding.h"
 #include "base/crc32c.h"
-#include "manifest_script.h"
+#include "manifest_life.h"
 #include "support/alloc_fault.h"
 
-static struct sim *sim;
-static struct life life;
-
-static void setup(void)
-{
-    sim = sim_with_dir(1);
-    assert_ok(life_create(&life, sim));
-}
-
-static void teardown(void)
-{
-    life_close(&life);
-    sim_free(sim);
-}
-
 TestSuite(orphans, .init = setup, .fini = teardown);
-
-static void play(size_t count)
-{
-    for (size_t n = 0; n < count; n++)
-        assert_ok(life_apply_script(&life, n));
-}
-
-static const struct manifest_state *state(void)
-{
-    const struct manifest_state *s;
-
-    manifest_lock(life.manifest);
-    s = manifest_state_locked(life.manifest);
-    manifest_unlock(life.manifest);
-    return s;
-}
-
-static bool is_there(const char *name)
-{
-    return life_has_file(&life, name);
-}
 
 // --- what nothing names ---
 
