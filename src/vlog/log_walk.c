@@ -260,7 +260,8 @@ static lsm_status walk_segment(struct log_walk *walk, struct frame_scan *scan, s
     uint64_t at = w->start;
     lsm_slice entries;
 
-    if (walk->limit.segment == w->link.id)
+    // Without a limit it names the last id there can be, at an offset that no file has.
+    if (walk->limit.segment == w->link.id && walk->limit.offset < scan->limit)
         scan->limit = walk->limit.offset;
     for (;;) {
         lsm_status status = frame_scan_at(scan, at, false, &header, &entries);

@@ -298,6 +298,41 @@ Test(log_walk, what_is_no_segment_file_is_passed_over)
     cr_assert(eq(u32, w.paper.mark.segment, 4));
 }
 
+// Nobody gets so far; a file that is made to be there is read to its end and not beyond.
+Test(log_walk, the_segment_with_the_last_id_ends_where_its_file_does)
+{
+    struct log_recovery *recovery;
+    struct log_position third, end;
+    struct frame_header header;
+    struct frame_link link = {.segment = 1};
+    uint8_t body[FRAME_LINK_BODY_SIZE];
+
+    append_shape(1, SHAPE_SMALL);
+    append_shape(2, SHAPE_SMALL);
+    third = log_end(w.log);
+    append_shape(3, SHAPE_SMALL);
+    end = log_end(w.log);
+    end_world();
+    start_world();
+    leave_segment(UINT32_MAX);
+    header = forge_header(w.dir, 1, third.offset);
+    header.type = FRAME_LINK;
+    header.entry_count = 0;
+    header.sequence++;
+    link.uuid = forge_uuid(w.dir, 1);
+    link.final_size = end.offset;
+    frame_link_encode(&link, body);
+    forge_frame(w.dir, UINT32_MAX, FIRST_FRAME_AT, header, slice_make(body, sizeof body),
+                slice_make("", 0));
+    header.type = FRAME_COMMIT;
+    header.sequence++;
+    header.body_size = header.entries_size = 1 << 20; // more than there is
+    forge_set_header(w.dir, UINT32_MAX, FIRST_FRAME_AT + frame_size(sizeof body), &header);
+    cr_assert(eq(int, walk(&recovery), LSM_OK), "%s", lsm_errmsg());
+    cr_assert(eq(u32, log_recovery_found(recovery)->end.segment, UINT32_MAX));
+    log_recovery_free(recovery);
+}
+
 Test(log_walk, a_segment_with_another_uuid_than_the_chain_names_is_damage)
 {
     append_over_three_segments();
