@@ -444,8 +444,8 @@ struct block *cache_insert(struct cache *cache, struct block *block, uint64_t fi
     mutex_lock(&shard->mu);
     kept = shard_insert_locked(cache, shard, hash, block);
     mutex_unlock(&shard->mu);
-    if (kept != NULL && !is_intact(cache, kept))
-        kept = NULL; // as if it were not there
+    if (kept != NULL && kept != block && !is_intact(cache, kept))
+        kept = NULL; // as if it were not there; ours is, and is not retired
     if (kept != block)
         cache_retire(cache, &block->node, block_release, block_charge(block));
     collect_when_much(cache);
