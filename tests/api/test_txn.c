@@ -663,7 +663,7 @@ static lsm_status increment(lsm_txn *txn, void *ctx)
     rivalry->runs++;
     if (status != LSM_OK)
         return status;
-    (void)snprintf(text, sizeof text, "%d", atoi((const char *)value.data) + 1);
+    (void)snprintf(text, sizeof text, "%u", number_in(&value) + 1);
     lsm_buf_free(&value);
     if (rivalry->rivals > 0) {
         rivalry->rivals--;

@@ -107,7 +107,7 @@ static bool read_number(const char *key, unsigned *out)
     CLEANUP(lsm_buf_free) lsm_buf value = LSM_BUF_INIT;
     const lsm_status status = lsm_get(f.db, NULL, lsm_str(key), &value);
 
-    *out = status == LSM_OK ? (unsigned)atoi((const char *)value.data) : 0;
+    *out = status == LSM_OK ? number_in(&value) : 0;
     cr_assert(status == LSM_OK || status == LSM_NOT_FOUND || status == LSM_CORRUPT, "%s",
               lsm_errmsg());
     return status != LSM_CORRUPT;

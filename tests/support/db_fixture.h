@@ -88,6 +88,16 @@ static inline void assert_buf(const lsm_buf *buf, const char *wants)
     cr_assert(slice_equal(slice_of_buf(buf), lsm_str(wants)));
 }
 
+// The number written in decimal digits, and nothing else, in a value.
+static inline unsigned number_in(const lsm_buf *value)
+{
+    char text[16] = "";
+
+    cr_assert(lt(sz, value->size, sizeof text));
+    memcpy(text, value->data, value->size);
+    return (unsigned)strtoul(text, NULL, 10);
+}
+
 // `wants` NULL: absent.
 static inline void assert_holds(struct db_fixture *f, lsm_keyspace *keyspace, const char *key,
                                 const char *wants)
