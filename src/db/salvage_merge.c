@@ -83,7 +83,7 @@ static lsm_status write_run(struct sorter *s)
         salvage_table_release(&run);
         return status;
     }
-    memtable_unref(s->mem);
+    memtable_free(s->mem);
     s->mem = NULL;
     return memtable_new(0, &s->mem);
 }
@@ -118,8 +118,7 @@ lsm_status salvage_merge_add_log(struct salvage_merge *merge, struct salvage_log
     status = salvage_log_each(log, is_certain, sort_frame, &s);
     if (status == LSM_OK)
         status = write_run(&s);
-    if (s.mem != NULL)
-        memtable_unref(s.mem);
+    memtable_free(s.mem);
     poison_release(&s.poison);
     return status;
 }

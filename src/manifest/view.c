@@ -43,7 +43,7 @@ void logged_memtable_unref(struct logged_memtable *lm)
     if (lm == NULL || atomic_fetch_sub_explicit(&lm->refs, 1, memory_order_acq_rel) != 1)
         return;
     segment_set_retire(atomic_load_explicit(&lm->segments, memory_order_relaxed));
-    memtable_unref(lm->mem);
+    memtable_free(lm->mem);
     mem_free(lm);
 }
 

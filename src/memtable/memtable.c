@@ -53,8 +53,6 @@ struct memtable {
     unsigned height_max;
     struct skiplist *directory;
 
-    atomic_uint refs;
-
     uint8_t apart[64]; // an insert does not take the cache line above from readers
 
     // The inserting thread's; readers reach into the arena through links.
@@ -87,25 +85,17 @@ static size_t index_size(const struct memtable *mem)
     return mem->buckets == NULL ? 0 : (mem->bucket_mask + 1) * sizeof *mem->buckets;
 }
 
-static void memtable_free(struct memtable *mem)
+static void memtable_freep(struct memtable **mem)
 {
-    arena_release(&mem->arena);
-    mem_unmap(mem->buckets, index_size(mem));
-    mem_free(mem);
-}
-
-static void memtable_unrefp(struct memtable **mem)
-{
-    memtable_unref(*mem);
+    memtable_free(*mem);
 }
 
 lsm_status memtable_new(size_t size, struct memtable **out)
 {
-    CLEANUP(memtable_unrefp) struct memtable *mem = mem_alloc_zeroed(1, sizeof *mem);
+    CLEANUP(memtable_freep) struct memtable *mem = mem_alloc_zeroed(1, sizeof *mem);
 
     if (mem == NULL)
         return lsm_fail(LSM_NO_MEMORY, "memtable: %zu bytes", sizeof *mem);
-    atomic_init(&mem->refs, 1);
     arena_init(&mem->arena, chunk_size_for(size));
     mem->height_max = size < LARGE_BYTES ? HEIGHT_MAX : HEIGHT_MAX_LARGE;
     mem->directory = skiplist_new(&mem->arena, 0, HEIGHT_MAX);
@@ -123,17 +113,13 @@ lsm_status memtable_new(size_t size, struct memtable **out)
     return LSM_OK;
 }
 
-void memtable_ref(struct memtable *mem)
+void memtable_free(struct memtable *mem)
 {
-    atomic_fetch_add_explicit(&mem->refs, 1, memory_order_relaxed);
-}
-
-void memtable_unref(struct memtable *mem)
-{
-    // Acquire and release: whoever releases the last reference sees, and comes
-    // after, all that was done under the others.
-    if (mem != NULL && atomic_fetch_sub_explicit(&mem->refs, 1, memory_order_acq_rel) == 1)
-        memtable_free(mem);
+    if (mem == NULL)
+        return;
+    arena_release(&mem->arena);
+    mem_unmap(mem->buckets, index_size(mem));
+    mem_free(mem);
 }
 
 // The id of a keyspace as a key of the directory.

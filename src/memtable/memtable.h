@@ -15,10 +15,10 @@ struct memtable;
 
 // A memtable meant to hold about `size` bytes; it may hold more. With `size` 0 it
 // is cheap to make, starts small, and has no hash index: a lookup descends the
-// list (what a transaction keeps its writes in). One reference.
+// list (what a transaction keeps its writes in).
 lsm_status memtable_new(size_t size, struct memtable **out);
-void memtable_ref(struct memtable *mem);
-void memtable_unref(struct memtable *mem);
+// No thread uses the memtable any more.
+void memtable_free(struct memtable *mem);
 
 // Makes sure that inserting `count` entries, with `bytes` bytes of keys and values
 // in all, cannot fail; `keyspaces` of which this memtable may not have seen yet.

@@ -47,7 +47,7 @@ void write_set_free(struct write_set *set)
 {
     if (set == NULL)
         return;
-    memtable_unref(set->mem);
+    memtable_free(set->mem);
     mem_free(set->hidden);
     mem_free(set);
 }

@@ -89,7 +89,7 @@ Test(memtable, an_empty_one_holds_nothing)
     assert_ok(iter_seek_for_prev(it, &(struct ikey){.key = slice_of("key"), .ts = 0}));
     cr_assert(not(it->is_valid));
     iter_close(it);
-    memtable_unref(mem);
+    memtable_free(mem);
 }
 
 Test(memtable, every_field_of_an_entry_comes_back)
@@ -116,7 +116,7 @@ Test(memtable, every_field_of_an_entry_comes_back)
     cr_assert(slice_equal(found.key, entry.key));
     cr_assert(slice_equal(found.value, entry.value));
     cr_assert(found.key.data != entry.key.data);
-    memtable_unref(mem);
+    memtable_free(mem);
 }
 
 Test(memtable, a_lookup_finds_the_newest_version_at_or_before_its_timestamp)
@@ -136,7 +136,7 @@ Test(memtable, a_lookup_finds_the_newest_version_at_or_before_its_timestamp)
         assert_value(mem, 1, "key", TS_MAX, "twenty");
         assert_absent(mem, 1, "ke", TS_MAX);
         assert_absent(mem, 1, "key1", TS_MAX);
-        memtable_unref(mem);
+        memtable_free(mem);
     }
 }
 
@@ -157,7 +157,7 @@ Test(memtable, an_old_version_of_a_key_written_often_is_found)
         assert_value(mem, 0, "hot", ts * 10 + 9, value);
     }
     assert_absent(mem, 0, "hot", 9);
-    memtable_unref(mem);
+    memtable_free(mem);
 }
 
 Test(memtable, the_same_key_in_two_keyspaces_is_two_keys)
@@ -169,7 +169,7 @@ Test(memtable, the_same_key_in_two_keyspaces_is_two_keys)
     assert_value(mem, 3, "key", TS_MAX, "in three");
     assert_value(mem, 4, "key", TS_MAX, "in four");
     assert_absent(mem, 5, "key", TS_MAX);
-    memtable_unref(mem);
+    memtable_free(mem);
 }
 
 // Keys that share their hash share everything the index looks at but the key.
@@ -195,7 +195,7 @@ Test(memtable, keys_with_equal_hashes_are_told_apart)
         cr_assert(eq(u64, found.ts, ts));
         cr_assert(slice_equal(found.key, place.key));
     }
-    memtable_unref(mem);
+    memtable_free(mem);
 }
 
 // Walking over all of them for each would take 20,000,000,000 steps.
@@ -230,7 +230,7 @@ Test(memtable, keys_chosen_to_collide_do_not_slow_it_down)
         cr_assert(memtable_get(mem, &new, 77, &found));
         cr_assert(eq(u64, found.ts, first + count));
     }
-    memtable_unref(mem);
+    memtable_free(mem);
 }
 
 Test(memtable, keys_of_any_bytes_and_sizes_are_ordered_by_memcmp)
@@ -252,7 +252,7 @@ Test(memtable, keys_of_any_bytes_and_sizes_are_ordered_by_memcmp)
         cr_assert(eq(sz, it->entry.key.size, size++));
     cr_assert(eq(sz, size, sizeof zeroes + 1));
     iter_close(it);
-    memtable_unref(mem);
+    memtable_free(mem);
 }
 
 Test(memtable, the_largest_key_is_kept_whole)
@@ -269,7 +269,7 @@ Test(memtable, the_largest_key_is_kept_whole)
     cr_assert(get(mem, 0, entry.key, 1, &found));
     cr_assert(slice_equal(found.key, entry.key));
     cr_assert(slice_equal(found.value, entry.key));
-    memtable_unref(mem);
+    memtable_free(mem);
 }
 
 Test(memtable, a_cursor_sees_what_is_inserted_between_its_moves)
@@ -290,22 +290,19 @@ Test(memtable, a_cursor_sees_what_is_inserted_between_its_moves)
     assert_ok(iter_first(it));
     cr_assert(it->is_valid && slice_equal(it->entry.key, slice_of("z")));
     iter_close(it);
-    memtable_unref(mem);
+    memtable_free(mem);
 }
 
-Test(memtable, references_keep_it_alive)
+Test(memtable, freeing_one_leaves_no_memory)
 {
     struct memtable *mem;
 
     cr_assert(alloc_fault_install());
     mem = new_memtable(0);
     put(mem, 1, "key", 1, "value");
-    memtable_ref(mem);
-    memtable_unref(mem);
-    assert_value(mem, 1, "key", 1, "value");
-    memtable_unref(mem);
+    memtable_free(mem);
     cr_assert(eq(sz, alloc_fault_live(), 0));
-    memtable_unref(NULL);
+    memtable_free(NULL);
 }
 
 Test(memtable, memory_used_grows_with_what_it_holds)
@@ -323,7 +320,7 @@ Test(memtable, memory_used_grows_with_what_it_holds)
     cr_assert(not(memtable_is_empty(mem)));
     cr_assert(ge(sz, memtable_used(mem), empty + 10000 * 18));
     cr_assert(le(sz, memtable_used(mem), empty + 10000 * 128));
-    memtable_unref(mem);
+    memtable_free(mem);
 }
 
 Test(memtable, making_one_fails_cleanly_without_memory)
@@ -340,7 +337,7 @@ Test(memtable, making_one_fails_cleanly_without_memory)
         }
     });
     assert_ok(status);
-    memtable_unref(mem);
+    memtable_free(mem);
     cr_assert(eq(sz, alloc_fault_live(), 0));
 }
 
@@ -378,7 +375,7 @@ Test(memtable, a_reservation_fails_cleanly_and_when_granted_is_enough)
     cr_assert(not(alloc_fault_was_hit()));
     cr_assert(get(mem, 1, slice_of("00000000"), TS_MAX, &found));
     alloc_fault_at(0, false);
-    memtable_unref(mem);
+    memtable_free(mem);
 }
 
 Test(memtable, a_cursor_fails_cleanly_without_memory)
@@ -391,7 +388,7 @@ Test(memtable, a_cursor_fails_cleanly_without_memory)
     alloc_fault_at(1, false);
     cr_assert(eq(int, memtable_iter_new(mem, &it), LSM_NO_MEMORY));
     cr_assert(it == NULL);
-    memtable_unref(mem);
+    memtable_free(mem);
 }
 
 // --- against a model ---
@@ -548,7 +545,7 @@ static void run_against_model(struct random *random, size_t size)
     }
     check_scans(it, &model);
     iter_close(it);
-    memtable_unref(mem);
+    memtable_free(mem);
 }
 
 Test(memtable, random_operations_match_a_sorted_array)

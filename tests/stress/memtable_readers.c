@@ -167,6 +167,6 @@ int main(void)
     for (int i = 0; i < READERS; i++)
         thread_join(&readers[i]);
     check(memtable_count(mem) == LAST_TS);
-    memtable_unref(mem);
+    memtable_free(mem);
     return 0;
 }
