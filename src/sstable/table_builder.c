@@ -314,11 +314,6 @@ uint64_t table_builder_size(const struct table_builder *b)
            (uint64_t)((double)b->filter.count * b->options.filter_bits / 8);
 }
 
-uint64_t table_builder_count(const struct table_builder *b)
-{
-    return b->meta.entry_count;
-}
-
 size_t table_builder_memory(const struct table_builder *b)
 {
     return b->filter.count * sizeof *b->filter.hashes +

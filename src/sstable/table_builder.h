@@ -34,7 +34,6 @@ lsm_status table_builder_set_blocks(struct table_builder *builder,
 lsm_status table_builder_add(struct table_builder *builder, const struct entry *entry);
 
 uint64_t table_builder_size(const struct table_builder *builder); // of the file so far, about
-uint64_t table_builder_count(const struct table_builder *builder);
 // Bytes of memory that grow with the number of entries: hashes of keys for the filter,
 // pointers for the reference block, the index.
 size_t table_builder_memory(const struct table_builder *builder);
