@@ -121,15 +121,6 @@ void commit_frame_release(struct commit_frame *frame)
     commit_frame_init(frame);
 }
 
-void commit_frame_clear(struct commit_frame *frame)
-{
-    *frame = (struct commit_frame){
-        .entries = {.data = frame->entries.data, .capacity = frame->entries.capacity},
-        .values = frame->values,
-        .value_capacity = frame->value_capacity,
-    };
-}
-
 // Room for `size` more bytes of entries; the room for the header comes first.
 static lsm_status reserve_entries(struct commit_frame *frame, size_t size)
 {

@@ -140,7 +140,6 @@ struct commit_frame {
 
 void commit_frame_init(struct commit_frame *frame);
 void commit_frame_release(struct commit_frame *frame);
-void commit_frame_clear(struct commit_frame *frame); // keeps its memory
 
 // Adds one entry: a value (kept inline, or separated into a record when
 // `separate`) or a tombstone. Entries come in ascending (keyspace, key). The

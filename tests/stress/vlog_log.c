@@ -117,7 +117,7 @@ static void append(struct commit_frame *frame, uint64_t ts)
     };
 
     fill_value(ts, value);
-    commit_frame_clear(frame);
+    commit_frame_release(frame);
     must(commit_frame_add(frame, &entry, true));
     must(commit_frame_finish(frame));
     frame->ts = ts;

@@ -67,7 +67,7 @@ static inline void content_release(struct content *c)
 
 static inline lsm_status content_encode(const struct content *c, struct commit_frame *frame)
 {
-    commit_frame_clear(frame);
+    commit_frame_release(frame);
     for (size_t i = 0; i < c->count; i++) {
         struct entry entry = {
             .keyspace = 1,
