@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernel/plan.h"
+#include "kernel/load_plan.h"
 #include "lsmkv.h"
 
 #define ATTEMPTS_MAX 8192 // per thread and life

@@ -1,6 +1,6 @@
 // scene.h -- scenes: a database meets one shortage or failure of the system.
 //
-// A scene runs lives (see plan.h) one after another, mostly on one open database, and changes
+// A scene runs lives (see load_plan.h) one after another, mostly on one open database, and changes
 // the world between them. After each life all of the database is checked against the ledger.
 
 #ifndef LSM_TESTS_KERNEL_SCENE_H

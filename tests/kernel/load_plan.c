@@ -1,4 +1,4 @@
-#include "kernel/plan.h"
+#include "kernel/load_plan.h"
 
 #include <assert.h>
 #include <stdio.h>

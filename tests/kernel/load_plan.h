@@ -1,4 +1,4 @@
-// plan.h -- what each attempt of a load does, computed from its numbers alone.
+// load_plan.h -- what each attempt of a load does, computed from its numbers alone.
 //
 // A *life* is what one process does to a database between opening it and its end. Each of its
 // threads makes attempts 0, 1, 2, ...; the plan of an attempt follows from the seed, the life,
@@ -11,8 +11,8 @@
 // "journal": that is how a check learns which commits are there, and, by the records'
 // timestamps, in which order they came.
 
-#ifndef LSM_TESTS_KERNEL_PLAN_H
-#define LSM_TESTS_KERNEL_PLAN_H
+#ifndef LSM_TESTS_KERNEL_LOAD_PLAN_H
+#define LSM_TESTS_KERNEL_LOAD_PLAN_H
 
 #include <stdbool.h>
 #include <stdint.h>
