@@ -27,14 +27,6 @@ TestSuite(misuse, .init = setup, .fini = teardown);
 #define assert_words(part)                                                                         \
     cr_assert(ne(ptr, (void *)strstr(lsm_errmsg(), (part)), NULL), "words: %s", lsm_errmsg())
 
-// The call is refused, and the words are about it and not about an earlier one.
-#define assert_refused(call)                                                                       \
-    do {                                                                                           \
-        (void)lsm_fail(LSM_IO, "an earlier failure");                                              \
-        assert_status(call, LSM_INVALID);                                                          \
-        cr_assert(strcmp(lsm_errmsg(), "an earlier failure") != 0);                                \
-    } while (0)
-
 static const lsm_slice empty = {"", 0};
 static const lsm_slice null_bytes = {NULL, 5};
 

@@ -24,14 +24,6 @@ static void teardown(void)
 
 TestSuite(misuse_children, .init = setup, .fini = teardown);
 
-// The call is refused, and the words are about it and not about an earlier one.
-#define assert_refused(call)                                                                       \
-    do {                                                                                           \
-        (void)lsm_fail(LSM_IO, "an earlier failure");                                              \
-        assert_status(call, LSM_INVALID);                                                          \
-        cr_assert(strcmp(lsm_errmsg(), "an earlier failure") != 0);                                \
-    } while (0)
-
 static const lsm_slice null_bytes = {NULL, 5};
 
 Test(misuse_children, a_keyspace_of_another_database_is_refused_by_every_child)

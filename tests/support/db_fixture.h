@@ -19,6 +19,14 @@
 #define assert_ok(call)            cr_assert(eq(int, (call), LSM_OK), "%s", lsm_errmsg())
 #define assert_status(call, wants) cr_assert(eq(int, (call), (wants)), "%s", lsm_errmsg())
 
+// The call is refused, and the words are about it and not about an earlier one.
+#define assert_refused(call)                                                                       \
+    do {                                                                                           \
+        (void)lsm_fail(LSM_IO, "an earlier failure");                                              \
+        assert_status(call, LSM_INVALID);                                                          \
+        cr_assert(strcmp(lsm_errmsg(), "an earlier failure") != 0);                                \
+    } while (0)
+
 #define DB_DIR   "/db"
 #define NS_PER_S UINT64_C(1000000000)
 
