@@ -61,6 +61,30 @@ static void advance_mark_locked(struct chain *chain)
         chain->mark = mark;
 }
 
+static bool wants_prepared_locked(const struct chain *chain)
+{
+    const struct chain_member *last = last_locked(chain);
+
+    return chain->prepared == NULL && last->end > segment_capacity(last->segment) / 2;
+}
+
+static const struct chain_member *next_to_seal_locked(const struct chain *chain)
+{
+    for (size_t i = 0; i < chain->count; i++) {
+        if (chain->members[i].is_left && !chain->members[i].is_sealed)
+            return &chain->members[i];
+    }
+    return NULL;
+}
+
+// After whatever may change it. Relaxed: who acts on it asks again under the mutex.
+static void note_upkeep_locked(struct chain *chain)
+{
+    const bool needs_upkeep = wants_prepared_locked(chain) || next_to_seal_locked(chain) != NULL;
+
+    atomic_store_explicit(&chain->needs_upkeep, needs_upkeep, memory_order_relaxed);
+}
+
 // --- life ---
 
 lsm_status chain_init(struct chain *chain, const struct log_start *start)
@@ -87,6 +111,7 @@ lsm_status chain_init(struct chain *chain, const struct log_start *start)
         .synced = start->end,
     };
     advance_mark_locked(chain);
+    note_upkeep_locked(chain);
     return LSM_OK;
 }
 
@@ -115,6 +140,8 @@ void chain_set_end(struct chain *chain, uint64_t end)
 {
     mutex_lock(&chain->mu);
     last_locked(chain)->end = end;
+    if (wants_prepared_locked(chain)) // nothing else is new, and the chain may be long
+        atomic_store_explicit(&chain->needs_upkeep, true, memory_order_relaxed);
     mutex_unlock(&chain->mu);
 }
 
@@ -122,6 +149,7 @@ void chain_leave(struct chain *chain)
 {
     mutex_lock(&chain->mu);
     last_locked(chain)->is_left = true;
+    note_upkeep_locked(chain);
     mutex_unlock(&chain->mu);
 }
 
@@ -134,6 +162,7 @@ struct segment *chain_enter(struct chain *chain, struct segment *next, uint64_t 
     chain->members[chain->count++] = (struct chain_member){.segment = next, .end = end};
     if (chain->prepared != NULL && segment_id(chain->prepared) < segment_id(next))
         overtaken = MOVE(chain->prepared);
+    note_upkeep_locked(chain);
     mutex_unlock(&chain->mu);
     return overtaken;
 }
@@ -178,13 +207,6 @@ uint64_t chain_segment_size(const struct chain *chain)
     return size;
 }
 
-static bool wants_prepared_locked(const struct chain *chain)
-{
-    const struct chain_member *last = last_locked(chain);
-
-    return chain->prepared == NULL && last->end > segment_capacity(last->segment) / 2;
-}
-
 bool chain_wants_prepared(const struct chain *chain)
 {
     bool is_wanted;
@@ -200,6 +222,7 @@ struct segment *chain_keep_prepared(struct chain *chain, struct segment *segment
     mutex_lock(&chain->mu);
     if (chain->prepared == NULL && segment_id(segment) > segment_id(last_locked(chain)->segment))
         chain->prepared = MOVE(segment);
+    note_upkeep_locked(chain);
     mutex_unlock(&chain->mu);
     return segment;
 }
@@ -210,6 +233,7 @@ struct segment *chain_take_prepared(struct chain *chain)
 
     mutex_lock(&chain->mu);
     prepared = MOVE(chain->prepared);
+    note_upkeep_locked(chain);
     mutex_unlock(&chain->mu);
     return prepared;
 }
@@ -280,17 +304,9 @@ void chain_note_synced(struct chain *chain, const struct segment *segment, uint6
             m->synced = synced;
         m->is_sealed |= is_sealed;
         advance_mark_locked(chain);
+        note_upkeep_locked(chain);
     }
     mutex_unlock(&chain->mu);
-}
-
-static const struct chain_member *next_to_seal_locked(const struct chain *chain)
-{
-    for (size_t i = 0; i < chain->count; i++) {
-        if (chain->members[i].is_left && !chain->members[i].is_sealed)
-            return &chain->members[i];
-    }
-    return NULL;
 }
 
 bool chain_next_to_seal(struct chain *chain, struct chain_member *out)
@@ -305,16 +321,6 @@ bool chain_next_to_seal(struct chain *chain, struct chain_member *out)
     }
     mutex_unlock(&chain->mu);
     return m != NULL;
-}
-
-bool chain_needs_upkeep(const struct chain *chain)
-{
-    bool is_needed;
-
-    mutex_lock(lock_of(chain));
-    is_needed = wants_prepared_locked(chain) || next_to_seal_locked(chain) != NULL;
-    mutex_unlock(lock_of(chain));
-    return is_needed;
 }
 
 // --- looking at it ---
@@ -373,6 +379,7 @@ void chain_drop_below(struct chain *chain, uint32_t id)
     }
     chain->count = kept;
     advance_mark_locked(chain);
+    note_upkeep_locked(chain);
     mutex_unlock(&chain->mu);
 }
 

@@ -11,6 +11,8 @@
 #ifndef LSM_VLOG_CHAIN_H
 #define LSM_VLOG_CHAIN_H
 
+#include <stdatomic.h>
+
 #include "env/sync.h"
 #include "vlog/log.h"
 
@@ -24,6 +26,8 @@ struct chain_member {
 };
 
 struct chain {
+    atomic_bool needs_upkeep; // written under `mu`, read by anyone
+
     struct mutex mu; // rank LOCK_LOG; guards everything below
     struct chain_member *members;
     size_t count;
@@ -85,8 +89,12 @@ void chain_note_synced(struct chain *chain, const struct segment *segment, uint6
 // Whether there is a segment that has been left and is not sealed: `*out` is a copy of
 // the oldest, with a reference.
 bool chain_next_to_seal(struct chain *chain, struct chain_member *out);
-// Whether there is one, or one should be prepared.
-bool chain_needs_upkeep(const struct chain *chain);
+// Whether there is one, or one should be prepared. Takes no lock: the writer asks after every
+// append.
+static inline bool chain_needs_upkeep(const struct chain *chain)
+{
+    return atomic_load_explicit(&chain->needs_upkeep, memory_order_relaxed);
+}
 
 // --- looking at it ---
 
