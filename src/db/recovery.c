@@ -193,6 +193,7 @@ static lsm_status replay_commit(void *ctx, const struct frame_header *header,
     if (lm->first_ts == 0)
         lm->first_ts = header->ts;
     lm->last_ts = header->ts;
+    lm->log_bytes += frame_size(header->body_size);
     return LSM_OK;
 }
 

@@ -124,7 +124,7 @@ static struct logged_memtable *active_memtable(struct lsm_db *db)
 // must let go of it.
 static bool log_is_long(struct lsm_db *db, const struct logged_memtable *active)
 {
-    return log_bytes_since(db->log, active->start) > writer_log_bytes_max(db) / 2;
+    return active->log_bytes > writer_log_bytes_max(db) / 2;
 }
 
 // Takes everything that the group can need before its first byte is written: from here on
@@ -200,6 +200,7 @@ static void insert_group(struct lsm_db *db, const struct group *group)
             active->first_ts = r->ts;
         active->last_ts = r->ts;
     }
+    active->log_bytes += group->log_bytes;
 }
 
 // Syncs what the group appended, if a member asks for it. The bytes of a failed sync may or

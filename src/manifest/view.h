@@ -23,6 +23,7 @@ struct logged_memtable {
     // Set by the role while it is active, read by others once it is not.
     uint64_t first_ts; // 0 while empty
     uint64_t last_ts;
+    uint64_t log_bytes; // of its frames
 };
 
 lsm_status logged_memtable_new(struct epoch_bin *bin, size_t size, struct log_position start,

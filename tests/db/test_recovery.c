@@ -113,6 +113,35 @@ Test(recovery, a_log_of_several_memtables_is_replayed_in_order)
     db_fixture_end(&f);
 }
 
+static uint64_t active_log_bytes(void)
+{
+    EPOCH_SECTION();
+
+    return views_current(&f.db->views)->memtables[0]->log_bytes;
+}
+
+// The writer goes by it when it decides that a memtable must be flushed to let go of the log.
+Test(recovery, a_memtable_knows_how_much_log_it_has_whoever_filled_it)
+{
+    struct log_position start;
+    uint64_t written;
+
+    prepare();
+    db_fixture_open(&f);
+    start = log_end(f.db->log);
+    put_all(NULL, 0, 10); // four of the values are in the log alone
+    assert_ok(lsm_sync(f.db));
+    written = active_log_bytes();
+    cr_assert(lt(u64, 4 * VALUE_SIZE, written));
+    cr_assert(eq(u64, written, log_bytes_since(f.db->log, start)));
+    sim_crash_at(f.sim, 1);
+    (void)lsm_close(f.db);
+    sim_restart(f.sim, SIM_NONE, 0);
+    db_fixture_open(&f);
+    cr_assert(eq(u64, active_log_bytes(), written));
+    db_fixture_end(&f);
+}
+
 // Somebody else's file that leaves no number for the log of a new database.
 Test(recovery, a_database_is_not_made_beside_a_segment_with_the_last_number)
 {
