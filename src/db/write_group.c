@@ -127,24 +127,24 @@ static bool log_is_long(struct lsm_db *db, const struct logged_memtable *active)
     return active->log_bytes > writer_log_bytes_max(db) / 2;
 }
 
-// Takes everything that the group can need before its first byte is written: from here on
-// only the log and its sync can fail.
-static lsm_status reserve_group(struct lsm_db *db, const struct group *group)
+// Takes everything that the group can need before its first byte is written, a fresh memtable
+// in place of `*active` too: from here on only the log and its sync can fail.
+static lsm_status reserve_group(struct lsm_db *db, const struct group *group,
+                                struct logged_memtable **active)
 {
-    struct logged_memtable *active = active_memtable(db);
     const uint64_t memtable_size =
         atomic_load_explicit(&db->engine_options.memtable_size, memory_order_relaxed);
 
-    if (!memtable_is_empty(active->mem) &&
-        (memtable_used(active->mem) + group->memtable_bytes > memtable_size ||
-         log_is_long(db, active))) {
+    if (!memtable_is_empty((*active)->mem) &&
+        (memtable_used((*active)->mem) + group->memtable_bytes > memtable_size ||
+         log_is_long(db, *active))) {
         TRY(switch_memtable(db));
-        active = active_memtable(db);
+        *active = active_memtable(db);
     }
-    TRY(memtable_reserve(active->mem, group->entry_count, group->memtable_bytes,
+    TRY(memtable_reserve((*active)->mem, group->entry_count, group->memtable_bytes,
                          group->keyspace_count));
     TRY(log_reserve(db->log, group->log_bytes, manifest_edit_number(db->manifest)));
-    return logged_memtable_add_segment(active, log_active(db->log));
+    return logged_memtable_add_segment(*active, log_active(db->log));
 }
 
 static lsm_status append_group(struct lsm_db *db, const struct group *group)
@@ -188,10 +188,8 @@ static void insert_commit(struct logged_memtable *active, const struct write_req
     }
 }
 
-static void insert_group(struct lsm_db *db, const struct group *group)
+static void insert_group(const struct group *group, struct logged_memtable *active)
 {
-    struct logged_memtable *active = active_memtable(db);
-
     for (struct write_request *r = group->oldest; r != NULL; r = r->next) {
         if (!r->is_accepted)
             continue;
@@ -255,14 +253,15 @@ static void submit_upkeep(struct lsm_db *db, const struct group *group)
 
 static lsm_status write_commits(struct lsm_db *db, struct group *group)
 {
-    const bool was_empty = memtable_is_empty(active_memtable(db)->mem);
+    struct logged_memtable *active = active_memtable(db);
+    const bool was_empty = memtable_is_empty(active->mem);
 
-    TRY(reserve_group(db, group));
+    TRY(reserve_group(db, group, &active));
     TRY(append_group(db, group));
     TRY(sync_group(db, group));
     if (PLANTED(PUBLISH_BEFORE_INSERT))
         oracle_publish(db->oracle, last_ts_of(group));
-    insert_group(db, group);
+    insert_group(group, active);
     oracle_publish(db->oracle, last_ts_of(group));
 
     log_writeback(db->log);
