@@ -255,8 +255,8 @@ static bool node_has_key(const struct skiplist_node *node, uint32_t keyspace, ls
 
 // The link of the chain that leads to the newest node of a key, or the one at the
 // chain's end. `*found` is what it leads to. NULL when the chain is too long to tell.
-static skiplist_link *index_find(const struct memtable *mem, uint32_t keyspace, lsm_slice key,
-                                 uint64_t hash, struct skiplist_node **found)
+static inline skiplist_link *index_find(const struct memtable *mem, uint32_t keyspace,
+                                        lsm_slice key, uint64_t hash, struct skiplist_node **found)
 {
     skiplist_link *link = &mem->buckets[hash & mem->bucket_mask];
 
