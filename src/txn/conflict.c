@@ -132,14 +132,18 @@ static uint32_t tag_of(uint64_t hash)
 // The entry of the bucket with tag `tag`, else the oldest.
 static size_t entry_for(const struct bucket *bucket, uint32_t tag)
 {
+    uint64_t oldest_ts = TS_MAX;
     size_t oldest = 0;
 
     for (size_t i = 0; i < BUCKET_ENTRIES; i++) {
+        const uint64_t ts = atomic_load_explicit(&bucket->ts[i], memory_order_relaxed);
+
         if (atomic_load_explicit(&bucket->tags[i], memory_order_relaxed) == tag)
             return i;
-        if (atomic_load_explicit(&bucket->ts[i], memory_order_relaxed) <
-            atomic_load_explicit(&bucket->ts[oldest], memory_order_relaxed))
+        if (ts < oldest_ts) {
+            oldest_ts = ts;
             oldest = i;
+        }
     }
     return oldest;
 }
