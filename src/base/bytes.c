@@ -2,12 +2,24 @@
 
 #include "base/bytes.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 #include "base/alloc.h"
 #include "base/coding.h"
 
 #define BUF_CAPACITY_MIN 64 // of a first allocation
+
+uint64_t slice_head_short(lsm_slice key)
+{
+    const uint8_t *bytes = key.data;
+    uint64_t head = 0;
+
+    assert(key.size < sizeof head);
+    for (size_t i = 0; i < key.size; i++)
+        head |= (uint64_t)bytes[i] << (56 - 8 * i);
+    return head;
+}
 
 lsm_status slice_prefix_successor(lsm_slice prefix, lsm_buf *successor)
 {

@@ -82,15 +82,10 @@ static inline bool slice_has_prefix(lsm_slice slice, lsm_slice prefix)
 
 // The first eight bytes of a key as a big-endian number, short keys padded with
 // zeroes: heads order as keys do, except that equal heads decide nothing.
+uint64_t slice_head_short(lsm_slice key); // of one shorter than a head
 static inline uint64_t slice_head(lsm_slice key)
 {
-    uint8_t padded[sizeof(uint64_t)] = {0};
-
-    if (LIKELY(key.size >= sizeof padded))
-        return bytes_word(key.data);
-    if (key.size != 0)
-        memcpy(padded, key.data, key.size);
-    return bytes_word(padded);
+    return LIKELY(key.size >= sizeof(uint64_t)) ? bytes_word(key.data) : slice_head_short(key);
 }
 
 // Writes the smallest key that is greater than every key with prefix `prefix`

@@ -157,9 +157,11 @@ static struct table *probe_next(struct probe *p)
             return level0->tables[p->position - 1];
     }
     while (p->level < LEVEL_COUNT) {
-        struct table *table =
-            level_find(&p->version->levels[p->level++], p->key->keyspace, p->key->key);
+        const struct level *level = &p->version->levels[p->level++];
+        struct table *table = NULL;
 
+        if (level->count != 0) // few levels are in use
+            table = level_find(level, p->key->keyspace, p->key->key);
         if (table != NULL)
             return table;
     }
