@@ -269,13 +269,24 @@ static lsm_status read_stream(FILE *from, const char *name, lsm_buf *bytes)
     return ferror(from) ? lsm_fail(LSM_IO, "%s: %s", name, strerror(errno)) : LSM_OK;
 }
 
+// A second time nothing would be left of it, and nothing is a value, too.
+static lsm_status read_stdin(lsm_buf *bytes)
+{
+    static bool is_read;
+
+    if (is_read)
+        return lsm_fail(LSM_INVALID, "standard input is named twice");
+    is_read = true;
+    return read_stream(stdin, "standard input", bytes);
+}
+
 lsm_status file_bytes(const char *name, lsm_buf *bytes)
 {
     FILE *from;
     lsm_status status;
 
     if (strcmp(name, "-") == 0)
-        return read_stream(stdin, "standard input", bytes);
+        return read_stdin(bytes);
     from = fopen(name, "rb");
     if (from == NULL)
         return lsm_fail(LSM_INVALID, "%s: %s", name, strerror(errno));

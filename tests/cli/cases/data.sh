@@ -22,6 +22,7 @@ t get db --files key
 t get db 'se\x00cret'
 t scan db --files --prefix key
 printf 'se\000cret' | "$lsmctl" get db --files - --raw | cmp - bytes && echo "and standard input"
+printf secret | t put db --files - -
 t get db --files nowhere
 t del db --files key
 t get db --files key
