@@ -276,11 +276,6 @@ static const struct workload workloads[] = {
 
 #define WORKLOAD_COUNT (sizeof workloads / sizeof workloads[0])
 
-const char *bench_name_at(size_t index)
-{
-    return index < WORKLOAD_COUNT ? workloads[index].name : NULL;
-}
-
 static const struct workload *find_workload(const char *name)
 {
     for (size_t i = 0; i < WORKLOAD_COUNT; i++)
@@ -481,7 +476,7 @@ lsm_status bench_new(struct session *session, const struct bench_config *config,
     return LSM_OK;
 }
 
-void bench_free(struct bench *bench)
+static void bench_free(struct bench *bench)
 {
     if (bench == NULL)
         return;

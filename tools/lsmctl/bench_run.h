@@ -48,13 +48,10 @@ struct bench;
 
 lsm_status bench_new(struct session *session, const struct bench_config *config,
                      struct bench **out);
-void bench_free(struct bench *bench);
 void bench_freep(struct bench **bench);
 
 // LSM_NOT_FOUND (without words) for an unknown name.
 lsm_status bench_check(const char *name);
-// Names of all workloads, by index; NULL behind the last.
-const char *bench_name_at(size_t index);
 
 lsm_status bench_run(struct bench *bench, const char *name, bench_live_fn live, void *ctx,
                      struct bench_result *out);

@@ -60,7 +60,8 @@ static size_t utf8_sequence(const uint8_t *at, size_t left, uint32_t *code)
     return size;
 }
 
-bool text_is_utf8(lsm_slice bytes)
+// Whether `bytes` are well-formed UTF-8 without a zero: what a JSON string can hold.
+static bool text_is_utf8(lsm_slice bytes)
 {
     const uint8_t *at = bytes.data;
     uint32_t code = 0;
@@ -176,7 +177,7 @@ lsm_status text_unescape(lsm_slice text, lsm_buf *bytes)
     return LSM_OK;
 }
 
-void hex_encode(lsm_slice bytes, lsm_buf *text)
+static void hex_encode(lsm_slice bytes, lsm_buf *text)
 {
     const uint8_t *at = bytes.data;
 
@@ -298,11 +299,6 @@ cJSON *json_array(void)
 cJSON *json_add_array(cJSON *to, const char *key)
 {
     return json_checked(cJSON_AddArrayToObject(to, key));
-}
-
-cJSON *json_add_object(cJSON *to, const char *key)
-{
-    return json_checked(cJSON_AddObjectToObject(to, key));
 }
 
 cJSON *json_append_object(cJSON *array)

@@ -24,12 +24,8 @@ void text_escape(lsm_slice bytes, lsm_buf *text);
 // Appends what `text` stands for. LSM_INVALID for an unknown or cut-off escape.
 lsm_status text_unescape(lsm_slice text, lsm_buf *bytes);
 
-void hex_encode(lsm_slice bytes, lsm_buf *text);
 // LSM_INVALID for an odd number of digits or another character.
 lsm_status hex_decode(lsm_slice text, lsm_buf *bytes);
-
-// Whether `bytes` are well-formed UTF-8 without a zero: what a JSON string can hold.
-bool text_is_utf8(lsm_slice bytes);
 
 // Writes bytes to stdout, escaped or as hexadecimal digits.
 void print_bytes(lsm_slice bytes, bool as_hex);
@@ -49,9 +45,8 @@ struct human human_time(uint64_t wall_ns); // "2026-11-21 04:13:19 UTC", "-" for
 
 cJSON *json_object(void);
 cJSON *json_array(void);
-// Adds an empty array or object under `key` and returns it.
+// Adds an empty array under `key` and returns it.
 cJSON *json_add_array(cJSON *to, const char *key);
-cJSON *json_add_object(cJSON *to, const char *key);
 // Adds an object to the end of an array and returns it.
 cJSON *json_append_object(cJSON *array);
 void json_add_u64(cJSON *to, const char *key, uint64_t value); // exact, all 64 bits
