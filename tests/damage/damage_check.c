@@ -160,7 +160,8 @@ static void keep_words(struct damage_case *c)
     (void)snprintf(c->words, sizeof c->words, "%s", lsm_errmsg());
 }
 
-void damage_check_reading(struct damage_case *c)
+// The half that does not change the env.
+static void check_reading(struct damage_case *c)
 {
     struct lsm_options options;
     bool has_failed;
@@ -210,6 +211,6 @@ static void check_writing(struct damage_case *c, bool *is_spent)
 
 void damage_check(struct damage_case *c, bool *is_spent)
 {
-    damage_check_reading(c);
+    check_reading(c);
     check_writing(c, is_spent);
 }

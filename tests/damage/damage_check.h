@@ -29,7 +29,5 @@ struct damage_case {
 // everything again. Counts what it must not do as violations. The env holds something else
 // afterwards when opening for writing succeeded; `*is_spent` says so.
 void damage_check(struct damage_case *c, bool *is_spent);
-// The first half alone: the env is not changed.
-void damage_check_reading(struct damage_case *c);
 
 #endif

@@ -192,15 +192,6 @@ struct image_file *image_find(struct image *image, const char *name)
     return NULL;
 }
 
-struct image_file *image_first(struct image *image, enum filename_kind kind)
-{
-    for (size_t i = 0; i < image->count; i++) {
-        if (image->files[i].kind == kind)
-            return &image->files[i];
-    }
-    return NULL;
-}
-
 struct image_file *image_last(struct image *image, enum filename_kind kind)
 {
     for (size_t i = image->count; i-- > 0;) {

@@ -58,8 +58,7 @@ void image_read(struct env *env, const char *path, struct image *out);
 void image_release(struct image *image);
 void image_copy(const struct image *image, struct image *out);
 struct image_file *image_find(struct image *image, const char *name);
-// The first file of the kind, and the last.
-struct image_file *image_first(struct image *image, enum filename_kind kind);
+// The last file of the kind.
 struct image_file *image_last(struct image *image, enum filename_kind kind);
 // Adds or replaces a file.
 void image_put(struct image *image, const char *name, const void *bytes, size_t size);

@@ -11,10 +11,9 @@
 #include "db/db.h"
 #include "support/sim.h"
 
-#define WORLD_DIR   "/db"
-#define WORLD_KEYS  40
-#define COMMIT_MAX  400
-#define COMMIT_KEYS 40
+#define WORLD_DIR  "/db"
+#define WORLD_KEYS 40
+#define COMMIT_MAX 400
 
 enum world_keyspace { IN_DEFAULT, IN_OTHER, KEYSPACES };
 

@@ -9,7 +9,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-bool stage_mount(struct scene *scene, struct stage *stage)
+static bool mount_stage(struct scene *scene, struct stage *stage)
 {
     const bool is_mounted =
         stage->disk == DISK_THIN
@@ -19,7 +19,7 @@ bool stage_mount(struct scene *scene, struct stage *stage)
     return is_mounted || scene_failed(scene, "mounting the image");
 }
 
-bool stage_unmount(struct scene *scene, struct stage *stage)
+static bool unmount_stage(struct scene *scene, struct stage *stage)
 {
     const bool is_unmounted = unmount(scene->mnt) || scene_failed(scene, "unmounting");
 
@@ -83,7 +83,7 @@ bool stage_leave_room(struct scene *scene, struct stage *stage, uint64_t size)
 
 bool stage_repair(struct scene *scene, struct stage *stage)
 {
-    if (!stage_unmount(scene, stage))
+    if (!unmount_stage(scene, stage))
         return false;
     stop_device(stage);
     switch (stage->disk) {
@@ -98,7 +98,7 @@ bool stage_repair(struct scene *scene, struct stage *stage)
             return false;
         break;
     }
-    return stage_mount(scene, stage);
+    return mount_stage(scene, stage);
 }
 
 static bool make_room(struct scene *scene, struct stage *stage)
@@ -117,7 +117,7 @@ static bool stage_begin(struct scene *scene, struct stage *stage)
     return make_room(scene, stage) &&
            (make_image(stage->fs, stage->image) || scene_failed(scene, stage->fs->command)) &&
            (stage->disk != DISK_SERVED || start_device(scene, stage)) &&
-           (stage->disk != DISK_THIN || fill_front(scene, stage)) && stage_mount(scene, stage);
+           (stage->disk != DISK_THIN || fill_front(scene, stage)) && mount_stage(scene, stage);
 }
 
 static void stage_end(struct scene *scene, struct stage *stage)

@@ -34,10 +34,6 @@ struct stage {
 bool on_stage(struct scene *scene, const struct file_system *fs, enum disk disk,
               bool (*run)(struct scene *scene, struct stage *stage));
 
-// Parts of it, for `run`. False: the ledger's trouble tells.
-bool stage_mount(struct scene *scene, struct stage *stage);
-bool stage_unmount(struct scene *scene, struct stage *stage);
-
 // From now on the disk is the same bytes behind a device that works, with nothing cached; or, of a
 // thin one, with as much room as it seems to have. Unmounts and mounts.
 bool stage_repair(struct scene *scene, struct stage *stage);

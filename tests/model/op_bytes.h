@@ -5,10 +5,9 @@
 
 #include "base/bytes.h"
 
-#define OP_KEYS       96u
-#define OP_KEYSPACES  5u // names, the default one included
-#define OP_VALUE_MAX  6000u
-#define OP_PLACE_LAST (OP_KEYS * 4 - 1)
+#define OP_KEYS      96u
+#define OP_KEYSPACES 5u // names, the default one included
+#define OP_VALUE_MAX 6000u
 
 // Key `number` modulo OP_KEYS; keys order as their numbers. Static.
 lsm_slice op_key(uint32_t number);
