@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-#include "base/alloc.h"
 #include "env/filename.h"
 
 #define OPTIONS_FILE_SIZE_MAX (UINT64_C(1) << 20)

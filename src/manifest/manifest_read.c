@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/alloc.h"
 #include "manifest/manifest_file.h"
 #include "manifest/manifest_state.h"
 

@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 
-#include "base/alloc.h"
 #include "base/coding.h"
 #include "base/crc32c.h"
 #include "base/plant.h"
