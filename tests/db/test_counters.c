@@ -48,7 +48,7 @@ static void restate(struct manifest_state *state)
     sim_restart(f.sim, SIM_ALL, 0);
 }
 
-static void assert_refused(struct manifest_state *state, const char *what)
+static void assert_open_refused(struct manifest_state *state, const char *what)
 {
     lsm_db *db;
 
@@ -68,7 +68,7 @@ Test(counters, the_last_timestamp_is_not_reached)
         struct manifest_state state = read_state();
 
         state.last_ts = timestamps[i];
-        assert_refused(&state, "a timestamp");
+        assert_open_refused(&state, "a timestamp");
     }
 }
 
@@ -77,7 +77,7 @@ Test(counters, the_last_edit_is_not_reached)
     struct manifest_state state = read_state();
 
     state.edit_number = UINT64_MAX - 1;
-    assert_refused(&state, "the edit");
+    assert_open_refused(&state, "the edit");
 }
 
 Test(counters, the_last_number_of_a_file_is_not_reached)
@@ -85,7 +85,7 @@ Test(counters, the_last_number_of_a_file_is_not_reached)
     struct manifest_state state = read_state();
 
     state.next_file_id = UINT64_MAX - 2;
-    assert_refused(&state, "the file number");
+    assert_open_refused(&state, "the file number");
 }
 
 // Far beyond 2^32, and with room left, all is as with small ones.
