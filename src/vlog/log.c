@@ -10,8 +10,7 @@
 #include "base/plant.h"
 #include "vlog/log_internal.h"
 
-#define WRITEBACK_BYTES    (1u << 20)
-#define SEGMENT_SIZE_SMALL (64u << 10) // where room is scarce
+#define WRITEBACK_BYTES (1u << 20)
 
 #define LINK_SIZE                                                                                  \
     ((FRAME_HEADER_SIZE + FRAME_LINK_BODY_SIZE + FRAME_ALIGNMENT - 1) / FRAME_ALIGNMENT *          \
@@ -61,31 +60,19 @@ struct segment *log_active(struct log *log)
 
 // --- moving on ---
 
-// Makes a segment with room for `need` bytes. Where the device has none for one of full
-// size it is a small one: what is left of it is for the flush that gives room back.
-static lsm_status make_segment(struct log *log, uint64_t need, struct segment **out)
-{
-    const uint64_t wanted = chain_segment_size(&log->chain);
-    const uint64_t size = wanted > need ? wanted : need;
-    const uint64_t small = SEGMENT_SIZE_SMALL > need ? SEGMENT_SIZE_SMALL : need;
-    lsm_status status = log_prepare_segment(log, size, out);
-
-    if (status == LSM_NO_SPACE && small < size && !poison_is_set(log->store->poison))
-        status = log_prepare_segment(log, small, out);
-    return status;
-}
-
-// The prepared segment when it is large enough, otherwise a new one.
+// The prepared segment when it is large enough, otherwise a new one. Of full size or none: a log
+// that took all there is would leave no room for the flush that gives room back, nor for opening.
 static lsm_status take_segment(struct log *log, uint64_t need, struct segment **out)
 {
     struct segment *prepared = chain_take_prepared(&log->chain);
+    const uint64_t size = chain_segment_size(&log->chain);
 
     if (prepared != NULL && segment_capacity(prepared) >= need) {
         *out = prepared;
         return LSM_OK;
     }
     log_discard_segment(prepared);
-    return make_segment(log, need, out);
+    return log_prepare_segment(log, size > need ? size : need, out);
 }
 
 // Writes the first frame of `next`: it names the chain's last segment, at its end.

@@ -11,8 +11,6 @@
 #include "support/sim.h"
 
 #define LARGE_SIZE (4 * WORLD_SEGMENT_SIZE)
-#define FULL_SIZE  (1u << 20)  // larger than a small one
-#define SMALL_SIZE (64u << 10) // where room is scarce
 
 #define assert_ok(call) cr_assert(eq(int, (call), LSM_OK), "%s", lsm_errmsg())
 
@@ -232,51 +230,26 @@ static void fixture_fill_first(void)
     append(1, SHAPE_VALUES);
     append(1, SHAPE_VALUES);
     cr_assert(eq(u32, log_end(w.log).segment, 1));
-    log_set_segment_size(w.log, FULL_SIZE);
+    log_set_segment_size(w.log, LARGE_SIZE);
 }
 
-// It leaves room for the flush, by which room comes back.
-Test(log_settle, with_little_space_the_log_moves_on_to_a_small_segment)
+// The room that is left is the flush's, by which room comes back, and that of the next open.
+Test(log_settle, without_space_for_a_segment_of_full_size_moving_on_fails_softly)
 {
     fixture_fill_first();
     set_fault(SIM_OP_ALLOCATE);
-    append(1, SHAPE_VALUES);
+    cr_assert(eq(int, world_append(&w, last_ts + 1, 1, SHAPE_VALUES), LSM_NO_SPACE));
     cr_assert(eq(u64, sim_fault_hits(sim), 1));
-    cr_assert(eq(u32, log_end(w.log).segment, 3));
-    cr_assert(eq(u64, file_size_of(3), SMALL_SIZE));
-    append(1, SHAPE_HUGE);
-    cr_assert(eq(u32, log_end(w.log).segment, 3), "there is room for more");
-    assert_ok(world_sync(&w));
+    cr_assert(not(poison_is_set(&w.poison)));
+    cr_assert(eq(u32, log_end(w.log).segment, 1));
     cr_assert(eq(int, file_stat(w.dir, filename_of(FILENAME_SEGMENT, 2).text, &(uint64_t){0}),
                  LSM_NOT_FOUND));
-}
-
-Test(log_settle, with_little_space_a_large_group_gets_a_segment_of_its_size)
-{
-    fixture_fill_first();
-    set_fault(SIM_OP_ALLOCATE);
-    append(8, SHAPE_HUGE);
-    cr_assert(gt(u64, log_end(w.log).offset, SMALL_SIZE));
-    cr_assert(eq(u64, file_size_of(3), log_end(w.log).offset));
+    append(1, SHAPE_VALUES);
+    cr_assert(eq(u64, file_size_of(log_end(w.log).segment), LARGE_SIZE));
     assert_ok(world_sync(&w));
 }
 
-Test(log_settle, without_space_for_a_small_segment_moving_on_fails_softly)
-{
-    const struct sim_fault full = {
-        .ops = SIM_OP_ALLOCATE, .at = 1, .for_ever = true, .status = LSM_NO_SPACE};
-
-    fixture_fill_first();
-    sim_set_fault(sim, &full);
-    cr_assert(eq(int, world_append(&w, last_ts + 1, 1, SHAPE_VALUES), LSM_NO_SPACE));
-    cr_assert(eq(u64, sim_fault_hits(sim), 2));
-    cr_assert(not(poison_is_set(&w.poison)));
-    sim_set_fault(sim, NULL);
-    append(1, SHAPE_VALUES);
-    cr_assert(eq(u64, file_size_of(log_end(w.log).segment), FULL_SIZE));
-}
-
-Test(log_settle, a_directory_that_cannot_be_synced_for_want_of_space_is_not_tried_again)
+Test(log_settle, a_directory_that_cannot_be_synced_for_want_of_space_poisons)
 {
     fixture_fill_first();
     set_fault(SIM_OP_DIR_SYNC);
