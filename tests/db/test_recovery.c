@@ -28,7 +28,7 @@ static void fill_value(size_t i, char value[VALUE_SIZE + 1])
 static void put_all(lsm_keyspace *keyspace, size_t from, size_t to)
 {
     for (size_t i = from; i < to; i++) {
-        char key[16], value[VALUE_SIZE + 1];
+        char key[32], value[VALUE_SIZE + 1];
 
         (void)snprintf(key, sizeof key, "%06zu", i);
         fill_value(i, value);
@@ -65,7 +65,7 @@ static void assert_holds_all(lsm_db *db, lsm_keyspace *keyspace)
     CLEANUP(lsm_buf_free) lsm_buf got = LSM_BUF_INIT;
 
     for (size_t i = 0; i < KEYS; i++) {
-        char key[16], value[VALUE_SIZE + 1];
+        char key[32], value[VALUE_SIZE + 1];
 
         (void)snprintf(key, sizeof key, "%06zu", i);
         fill_value(i, value);
