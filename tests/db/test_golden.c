@@ -13,6 +13,7 @@
 #include "base/crc32c.h"
 #include "base/file_header.h"
 #include "support/db_fixture.h"
+#include "support/golden.h"
 
 #define WALL_NS (UINT64_C(1800000000) * NS_PER_S)
 #define EXPIRY  UINT64_C(4102444800)
@@ -33,13 +34,6 @@ static void teardown(void)
 TestSuite(golden, .init = setup, .fini = teardown);
 
 // --- files of the machine ---
-
-static void golden_path(const char *name, char *path, size_t size)
-{
-    const char *end = strstr(__FILE__, "db/test_golden.c");
-
-    (void)snprintf(path, size, "%.*sgolden/%s", (int)(end - __FILE__), __FILE__, name);
-}
 
 static void read_golden(const char *name, lsm_buf *out)
 {

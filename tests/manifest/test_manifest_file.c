@@ -5,6 +5,7 @@
 #include "base/coding.h"
 #include "manifest_fixture.h"
 #include "support/alloc_fault.h"
+#include "support/golden.h"
 #include "support/random.h"
 
 static const struct uuid file_uuid = {.bytes = {0xF0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}};
@@ -58,11 +59,10 @@ static void make_file(lsm_buf *to)
 static void read_golden(const char *name, const lsm_buf *fresh, lsm_buf *out)
 {
     char path[4096];
-    const char *end = strrchr(__FILE__, '/');
     FILE *file;
     size_t got;
 
-    (void)snprintf(path, sizeof path, "%.*s/../golden/%s", (int)(end - __FILE__), __FILE__, name);
+    golden_path(name, path, sizeof path);
     if (getenv("LSM_UPDATE_GOLDEN") != NULL) {
         file = fopen(path, "wb");
         cr_assert(file != NULL && fwrite(fresh->data, 1, fresh->size, file) == fresh->size);

@@ -10,6 +10,7 @@
 
 #include "sstable/table_core.h"
 #include "sstable/table_fixture.h"
+#include "support/golden.h"
 
 #define ID 12
 
@@ -97,13 +98,6 @@ static struct entry_array golden_entries(void)
         a.items[i] = make_entry(i);
     entry_array_sort(&a);
     return a;
-}
-
-static void golden_path(const char *name, char *path, size_t size)
-{
-    const char *end = strstr(__FILE__, "sstable/test_table_golden.c");
-
-    snprintf(path, size, "%.*sgolden/%s", (int)(end - __FILE__), __FILE__, name);
 }
 
 static lsm_slice file_bytes(const char *path)

@@ -9,6 +9,7 @@
 #include <criterion/new/assert.h>
 
 #include "log_fixture.h"
+#include "support/golden.h"
 #include "vlog/segment_scan.h"
 
 #define GOLDEN_ID 2 // the second segment: its first frame is a link
@@ -98,12 +99,10 @@ static lsm_buf write_now(void)
 
 static FILE *open_golden(const char *mode)
 {
-    const char *end = strstr(__FILE__, "vlog/test_segment_golden.c");
     char path[4096];
     FILE *file;
 
-    (void)snprintf(path, sizeof path, "%.*sgolden/segment_v1.vlog", (int)(end - __FILE__),
-                   __FILE__);
+    golden_path("segment_v1.vlog", path, sizeof path);
     file = fopen(path, mode);
     cr_assert(file != NULL, "cannot open %s", path);
     return file;
