@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/words.h"
 #include "sstable/table_core.h"
 
 #define LINE_SIZE     512
@@ -69,22 +70,24 @@ static void say_properties(struct inspection *in, const struct properties *p)
     const struct table_meta *m = p->meta;
 
     say(in,
-        "entries: %" PRIu64 " of %" PRIu64 " keys, %" PRIu64 " tombstones, %" PRIu64
-        " bytes of keys and values",
-        m->entry_count, p->key_count, m->tombstone_count, m->raw_bytes);
+        "entries: %" PRIu64 " of %" PRIu64 " key%s, %" PRIu64 " tombstone%s, %" PRIu64
+        " byte%s of keys and values",
+        m->entry_count, p->key_count, plural(p->key_count), m->tombstone_count,
+        plural(m->tombstone_count), m->raw_bytes, plural(m->raw_bytes));
     say_bound(in, "smallest", &m->smallest);
     say_bound(in, "largest", &m->largest);
     say(in, "timestamps: %" PRIu64 " to %" PRIu64, m->ts_min, m->ts_max);
     if (m->expiry_min != 0)
-        say(in, "expiry: %" PRIu64 " to %" PRIu64, m->expiry_min, m->expiry_max);
-    say(in, "created: %" PRIu64, m->created_wall);
-    say(in, "data: %" PRIu64 " blocks, %" PRIu64 " bytes before compression", p->block_count,
-        p->data_raw_bytes);
+        say(in, "expiry: %s to %s", utc_text(m->expiry_min).text, utc_text(m->expiry_max).text);
+    say(in, "created: %s", utc_text(m->created_wall).text);
+    say(in, "data: %" PRIu64 " block%s, %" PRIu64 " byte%s before compression", p->block_count,
+        plural(p->block_count), p->data_raw_bytes, plural(p->data_raw_bytes));
     say(in, "built with: block size %" PRIu64 ", compression %" PRIu32 ", %g filter bits per key",
         p->block_size, p->compression, p->filter_millibits / 1000.0);
     for (size_t i = 0; i < m->reference_count; i++)
-        say(in, "points to segment %" PRIu32 ": %" PRIu64 " values, %" PRIu64 " bytes",
-            m->references[i].segment, m->references[i].count, m->references[i].bytes);
+        say(in, "points to segment %" PRIu32 ": %" PRIu64 " value%s, %" PRIu64 " byte%s",
+            m->references[i].segment, m->references[i].count, plural(m->references[i].count),
+            m->references[i].bytes, plural(m->references[i].bytes));
 }
 
 static void inspect_properties(struct inspection *in)
@@ -113,8 +116,9 @@ static void inspect_filter(struct inspection *in)
     if (status != LSM_OK)
         note(in, status);
     else
-        say(in, "filter: %" PRIu64 " lines of %d bytes, %" PRIu64 " keys, %" PRIu32 " probes",
-            filter.line_count, FILTER_LINE_SIZE, filter.key_count, filter.probes);
+        say(in, "filter: %" PRIu64 " line%s of %d bytes, %" PRIu64 " key%s, %" PRIu32 " probe%s",
+            filter.line_count, plural(filter.line_count), FILTER_LINE_SIZE, filter.key_count,
+            plural(filter.key_count), filter.probes, plural(filter.probes));
 }
 
 static void inspect_data_block(struct inspection *in, const struct block_place *place)
@@ -133,9 +137,10 @@ static void inspect_data_block(struct inspection *in, const struct block_place *
     first = block_assemble(&view, 0, in->key);
     format_key(first.key, text);
     say(in,
-        "block at %" PRIu64 ": %" PRIu32 " bytes stored, %zu raw, %" PRIu32
-        " entries, keyspace %" PRIu32 " from \"%s\"",
-        place->offset, place->size, block->size, view.count, first.keyspace, text);
+        "block at %" PRIu64 ": %" PRIu32 " bytes stored, %zu raw, %" PRIu32 " %s, keyspace %" PRIu32
+        " from \"%s\"",
+        place->offset, place->size, block->size, view.count, view.count == 1 ? "entry" : "entries",
+        first.keyspace, text);
 }
 
 static void inspect_blocks(struct inspection *in)
@@ -149,7 +154,7 @@ static void inspect_blocks(struct inspection *in)
         return;
     }
     view = block_view_of(index->bytes);
-    say(in, "index: %" PRIu32 " blocks, %zu bytes", view.count, index->size);
+    say(in, "index: %" PRIu32 " block%s, %zu bytes", view.count, plural(view.count), index->size);
     for (uint32_t i = 0; i < view.count; i++) {
         struct block_place place = index_place_at(&view, i);
 

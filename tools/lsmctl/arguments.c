@@ -18,6 +18,7 @@ enum common_key {
     KEY_QUIET = 'q',
     KEY_KEYSPACE = 'k',
     KEY_OPTION = 'o',
+    KEY_HELP = 'h',
 };
 
 static const struct argp_option common_options[] = {
@@ -31,6 +32,7 @@ static const struct argp_option common_options[] = {
     {.name = "keyspace", .key = KEY_KEYSPACE, .arg = "NAME", .doc = "Work in this keyspace"},
     {.name = "option", .key = KEY_OPTION, .arg = "NAME=VALUE", .doc = "Set a database option"},
     {.name = "quiet", .key = KEY_QUIET, .doc = "Say nothing but errors on stderr"},
+    {.key = KEY_HELP, .flags = OPTION_HIDDEN},
     {0},
 };
 
@@ -161,6 +163,9 @@ static error_t parse_common(int key, char *argument, struct argp_state *state)
     case KEY_OPTION:
         if (set_option(tool, argument) != LSM_OK)
             argp_error(state, "%s", lsm_errmsg());
+        return 0;
+    case KEY_HELP:
+        argp_state_help(state, stdout, ARGP_HELP_STD_HELP);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/words.h"
 #include "bench_run.h"
 #include "lsmctl.h"
 
@@ -149,9 +150,9 @@ static void print_heads(const struct tool *tool, const struct bench_config *conf
 {
     say(tool,
         "%s keys of %" PRIu64 " bytes, values of %" PRIu64 " bytes, %" PRIu64
-        " threads, sync %s, batch %" PRIu64 "\n",
+        " thread%s, sync %s, batch %" PRIu64 "\n",
         human_count(config->num).text, config->key_size, config->value_size, config->threads,
-        config->sync == LSM_SYNC_FULL ? "full" : "written", config->batch);
+        plural(config->threads), config->sync == LSM_SYNC_FULL ? "full" : "written", config->batch);
     printf("%-12s %12s %10s %9s %9s %9s %9s %9s %9s  %s\n", "workload", "operations", "ops/s",
            "MB/s", "us/op", "p50 us", "p99 us", "p99.9 us", "max us", "entries");
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file_header.h"
+#include "base/words.h"
 #include "inspector.h"
 #include "lsmctl.h"
 #include "vlog/segment_scan.h"
@@ -328,11 +329,14 @@ static void describe_edit(const struct edit *edit, char *text, size_t size)
                         edit->is_snapshot ? "  snapshot" : "", edit->is_clean ? "  clean" : "");
 
     if (edit->added_count != 0)
-        used += snprintf(text + used, size - (size_t)used, "  +%zu tables", edit->added_count);
+        used += snprintf(text + used, size - (size_t)used, "  +%zu table%s", edit->added_count,
+                         plural(edit->added_count));
     if (edit->removed_count != 0)
-        used += snprintf(text + used, size - (size_t)used, "  -%zu tables", edit->removed_count);
+        used += snprintf(text + used, size - (size_t)used, "  -%zu table%s", edit->removed_count,
+                         plural(edit->removed_count));
     if (edit->keyspace_count != 0)
-        used += snprintf(text + used, size - (size_t)used, "  %zu keyspaces", edit->keyspace_count);
+        used += snprintf(text + used, size - (size_t)used, "  %zu keyspace%s", edit->keyspace_count,
+                         plural(edit->keyspace_count));
     if (edit->has_log)
         used +=
             snprintf(text + used, size - (size_t)used,
@@ -354,10 +358,9 @@ static void inspect_edit_tables(struct inspect *inspect, const struct edit *edit
     for (size_t i = 0; i < edit->added_count; i++) {
         const struct table_meta *meta = edit->added[i].meta;
 
-        snprintf(line, sizeof line,
-                 "            + level %u %s  %" PRIu64 " entries  %" PRIu64 " bytes",
+        snprintf(line, sizeof line, "            + level %u %s  %" PRIu64 " %s  %" PRIu64 " bytes",
                  edit->added[i].level, filename_of(FILENAME_TABLE, edit->added[i].id).text,
-                 meta->entry_count, meta->size);
+                 meta->entry_count, meta->entry_count == 1 ? "entry" : "entries", meta->size);
         inspect_line(inspect, line);
     }
 }
@@ -469,6 +472,9 @@ static enum filename_kind kind_of_file(struct dir *dir, const char *name)
 
 static lsm_status inspect_file(struct inspect *inspect, struct dir *dir)
 {
+    uint64_t size;
+
+    TRY(file_stat(dir, inspect->name, &size)); // a directory and what is not there say so
     switch (kind_of_file(dir, inspect->name)) {
     case FILENAME_SEGMENT:
         TRY(inspect_header(inspect, dir, FILE_KIND_LOG));
@@ -511,10 +517,11 @@ static lsm_status inspect_in(struct tool *tool, struct dir *dir, const char *nam
         cJSON_Delete(object);
     if (status == LSM_OK && inspect.bad != 0)
         say(tool,
-            "%s: %" PRIu64 " stretches do not verify, the first at offset %" PRIu64
+            "%s: %" PRIu64 " %s not verify, the first at offset %" PRIu64
             "; behind the last commit that is\n"
             "only room or a torn tail: `lsmctl verify` knows which\n",
-            name, inspect.bad, inspect.first_bad);
+            name, inspect.bad, inspect.bad == 1 ? "stretch does" : "stretches do",
+            inspect.first_bad);
     return status;
 }
 
@@ -526,6 +533,8 @@ static lsm_status run_inspect(struct tool *tool)
 
     if ((size_t)snprintf(path, sizeof path, "%s", tool->operands[0]) >= sizeof path)
         return usage_error(tool, "the path is too long");
+    for (size_t end = strlen(path); end > 1 && path[end - 1] == '/'; end--)
+        path[end - 1] = '\0';
     slash = strrchr(path, '/');
     if (slash == NULL) {
         TRY(dir_open(env_posix(), ".", false, &dir));

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/words.h"
 #include "facts.h"
 #include "lsmctl.h"
 
@@ -276,10 +277,10 @@ static void print_size(const struct facts *facts)
     const struct file_sums *files = &facts->files;
 
     row("size");
-    printf("%s: %" PRIu64 " tables %s, %" PRIu64 " log segments %s, other %s\n",
+    printf("%s: %" PRIu64 " table%s %s, %" PRIu64 " log segment%s %s, other %s\n",
            human_bytes(facts_total_bytes(facts)).text, files->table_count,
-           human_bytes(files->table_bytes).text, files->segment_count,
-           human_bytes(files->segment_bytes).text,
+           plural(files->table_count), human_bytes(files->table_bytes).text, files->segment_count,
+           plural(files->segment_count), human_bytes(files->segment_bytes).text,
            human_bytes(files->manifest_bytes + files->other_bytes).text);
     if (facts->inspector == NULL)
         return;
@@ -323,8 +324,9 @@ static void print_value_log(const struct facts *facts)
         log += facts->segments[i].is_log;
     }
     row("value log");
-    printf("%zu segments of %s (%" PRIu64 " still log), %s referenced\n", facts->segment_count,
-           human_bytes(bytes).text, log, human_bytes(referenced).text);
+    printf("%zu segment%s of %s (%" PRIu64 " still log), %s referenced\n", facts->segment_count,
+           plural(facts->segment_count), human_bytes(bytes).text, log,
+           human_bytes(referenced).text);
 }
 
 static void print_info(const struct facts *facts)

@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+#include "base/words.h"
+
 #include "inspector.h"
 #include "lsmctl.h"
 
@@ -72,18 +74,22 @@ static void print_keyspaces(const struct salvage_report *report)
 
 static void print_report(const struct salvage_report *report)
 {
-    printf("read %" PRIu64 " tables, %" PRIu64 " segments with %" PRIu64 " commits of the log\n",
-           report->table_count, report->segment_count, report->frame_count);
+    printf("read %" PRIu64 " table%s, %" PRIu64 " segment%s with %" PRIu64 " commit%s of the log\n",
+           report->table_count, plural(report->table_count), report->segment_count,
+           plural(report->segment_count), report->frame_count, plural(report->frame_count));
     if (!report->has_manifest)
         printf("without a manifest: all tables are taken, and keys that were deleted before may "
                "be back\n");
     if (report->lost_frames > 0)
-        printf("%" PRIu64 " commits of the log are lost\n", report->lost_frames);
+        printf("%" PRIu64 " commit%s of the log %s lost\n", report->lost_frames,
+               plural(report->lost_frames), report->lost_frames == 1 ? "is" : "are");
     if (report->lost_values > 0)
-        printf("%" PRIu64 " keys are left out: their newest value is lost\n", report->lost_values);
+        printf("%" PRIu64 " key%s left out: the newest value is lost\n", report->lost_values,
+               report->lost_values == 1 ? " is" : "s are");
     if (report->uncertain_frame_count > 0 && !report->has_manifest)
-        printf("%" PRIu64 " commits may have been undone later; --uncertain salvages them apart\n",
-               report->uncertain_frame_count);
+        printf("%" PRIu64 " commit%s may have been undone later; --uncertain salvages %s apart\n",
+               report->uncertain_frame_count, plural(report->uncertain_frame_count),
+               report->uncertain_frame_count == 1 ? "it" : "them");
     print_keyspaces(report);
 }
 
@@ -122,9 +128,11 @@ static lsm_status salvage_verdict(const struct tool *tool, const struct salvage_
 
     if (report->loss_count == 0)
         return LSM_OK;
-    return lsm_fail(LSM_CORRUPT, "%s: damaged in %" PRIu64 " places; %" PRIu64 " records %s",
-                    tool->operands[0], report->loss_count, report->record_count,
-                    settings->dry_run ? "are intact" : "are salvaged");
+    return lsm_fail(LSM_CORRUPT, "%s: damaged in %" PRIu64 " place%s; %" PRIu64 " record%s %s %s",
+                    tool->operands[0], report->loss_count, plural(report->loss_count),
+                    report->record_count, plural(report->record_count),
+                    report->record_count == 1 ? "is" : "are",
+                    settings->dry_run ? "intact" : "salvaged");
 }
 
 static lsm_status check_unused(const char *path)

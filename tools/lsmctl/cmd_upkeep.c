@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/words.h"
 #include "db/verify.h"
 #include "inspector.h"
 #include "lsmctl.h"
@@ -122,10 +123,11 @@ static void verify_report(const struct verify *verify, lsm_status status)
     if (verify->tool->json)
         return;
     if (status == LSM_OK)
-        printf("%" PRIu64 " files, %s: everything is as it was written\n", verify->files,
-               human_bytes(verify->bytes).text);
+        printf("%" PRIu64 " file%s, %s: everything is as it was written\n", verify->files,
+               plural(verify->files), human_bytes(verify->bytes).text);
     else if (status == LSM_CORRUPT)
-        printf("%" PRIu64 " files, %s: DAMAGED\n", verify->files, human_bytes(verify->bytes).text);
+        printf("%" PRIu64 " file%s, %s: DAMAGED\n", verify->files, plural(verify->files),
+               human_bytes(verify->bytes).text);
 }
 
 static lsm_status run_verify(struct tool *tool)

@@ -4,7 +4,7 @@ _lsmctl()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     local commands="get put del scan count load dump info stats levels segments keyspaces
-        options find inspect manifest verify compact salvage bench help"
+        options find inspect manifest verify compact salvage bench help version"
     local common="--json --hex --files --keyspace --option --quiet --help"
     local command= word i
 

@@ -10,6 +10,7 @@
 
 #include "arguments.h"
 #include "nearest.h"
+#include "synonyms.h"
 
 static const struct command *const tables[] = {
     data_commands,   bulk_commands,    look_commands,  file_commands,
@@ -17,7 +18,13 @@ static const struct command *const tables[] = {
 };
 
 // Planned, but not in this version: recognised, so that nobody takes them for typos.
-static const char *const planned_commands[] = {"gc", "checkpoint"};
+static const struct planned {
+    const char *name;
+    const char *meanwhile;
+} planned_commands[] = {
+    {"gc", "`lsmctl dump DB | lsmctl load NEWDB` leaves dead values behind"},
+    {"checkpoint", "`lsmctl dump DB > FILE` works beside a process that writes"},
+};
 
 // --- finding the command ---
 
@@ -30,21 +37,29 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-static bool is_planned(const char *name)
+static const struct planned *find_planned(const char *name)
 {
     for (size_t i = 0; i < sizeof planned_commands / sizeof planned_commands[0]; i++)
-        if (strcmp(planned_commands[i], name) == 0)
-            return true;
-    return false;
+        if (strcmp(planned_commands[i].name, name) == 0)
+            return &planned_commands[i];
+    return NULL;
 }
 
+// What was meant by the word itself goes before what looks like it: "copy" is no "count".
 static int unknown_command(const char *typed)
 {
+    const struct planned *planned = find_planned(typed);
+    const char *meant = synonym_find(typed);
     struct nearest nearest = {.typed = typed};
 
-    if (is_planned(typed)) {
-        fprintf(stderr, "lsmctl: '%s' is not in this version (%s)\n", typed, lsm_version());
+    if (planned != NULL) {
+        fprintf(stderr, "lsmctl: '%s' is not in this version (%s)\n  %s\n", typed, lsm_version(),
+                planned->meanwhile);
         return EXIT_CODE_FAILED;
+    }
+    if (meant != NULL) {
+        fprintf(stderr, "lsmctl: there is no command '%s'\n  %s\n", typed, meant);
+        return EXIT_CODE_USAGE;
     }
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
         for (const struct command *c = tables[i]; c->name != NULL; c++)
@@ -157,6 +172,11 @@ static void print_overview(FILE *to)
           to);
 }
 
+static void print_version(void)
+{
+    printf("lsmctl %s\n", lsm_version());
+}
+
 static int print_command_help(const char *name)
 {
     const struct command *command = find_command(name);
@@ -218,12 +238,12 @@ static int parse_leading_flags(struct tool *tool, int argc, char **argv)
         bool takes_next = strcmp(flag, "-k") == 0 || strcmp(flag, "-o") == 0 ||
                           strcmp(flag, "--keyspace") == 0 || strcmp(flag, "--option") == 0;
 
-        if (strcmp(flag, "--help") == 0 || strcmp(flag, "-?") == 0) {
+        if (strcmp(flag, "--help") == 0 || strcmp(flag, "-?") == 0 || strcmp(flag, "-h") == 0) {
             print_overview(stdout);
             exit(EXIT_CODE_OK);
         }
         if (strcmp(flag, "--version") == 0 || strcmp(flag, "-V") == 0) {
-            printf("lsmctl %s\n", lsm_version());
+            print_version();
             exit(EXIT_CODE_OK);
         }
         at += takes_next ? 2 : 1;
@@ -250,6 +270,9 @@ int main(int argc, char **argv)
         code = print_command_help(argv[at + 1]);
     } else if (strcmp(argv[at], "help") == 0) {
         print_overview(stdout);
+        code = EXIT_CODE_OK;
+    } else if (strcmp(argv[at], "version") == 0) {
+        print_version();
         code = EXIT_CODE_OK;
     } else {
         command = find_command(argv[at]);

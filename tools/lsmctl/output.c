@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/words.h"
+
 #define PROGRESS_FIRST_NS  1000000000u
 #define PROGRESS_PERIOD_NS 100000000u
 #define BAR_WIDTH          28
@@ -269,11 +271,9 @@ struct human human_ns(uint64_t ns)
 struct human human_time(uint64_t wall_ns)
 {
     struct human out = {"-"};
-    time_t seconds = (time_t)(wall_ns / 1000000000);
-    struct tm tm;
 
-    if (wall_ns != 0 && gmtime_r(&seconds, &tm) != NULL)
-        strftime(out.text, sizeof out.text, "%Y-%m-%d %H:%M:%S UTC", &tm);
+    if (wall_ns != 0)
+        snprintf(out.text, sizeof out.text, "%.31s", utc_text(wall_ns / 1000000000).text);
     return out;
 }
 
