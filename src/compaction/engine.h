@@ -10,7 +10,8 @@
 
 #define LEVEL_LAST (LEVEL_COUNT - 1)
 
-// Options of background work; each may change at run time (relaxed atomics).
+// Options of background work; each may change at run time (relaxed atomics). What follows from
+// one is worked out where it is used, never kept beside it.
 struct engine_options {
     _Atomic uint64_t table_size; // bytes after which a merge starts a new table
     _Atomic uint64_t block_size; // of uncompressed levels
@@ -23,6 +24,13 @@ struct engine_options {
     _Atomic double filter_bits;         // bloom bits per key of the last level
     _Atomic uint32_t versions_to_keep;  // per key, when no snapshot needs more
     _Atomic uint64_t memtable_size;
+    _Atomic uint64_t level0_slowdown; // tables in level 0; like the next three, see throttle.c
+    _Atomic uint64_t level0_stop;     // 0: never, as for the debt
+    _Atomic uint64_t debt_slowdown;   // bytes waiting to be merged
+    _Atomic uint64_t debt_stop;
+    _Atomic uint64_t log_bytes_min;   // least bound of the unflushed log
+    // Counts the changes: stored after them (release), read before them (acquire).
+    _Atomic uint64_t revision;
 };
 
 struct compaction_stats {

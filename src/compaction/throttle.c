@@ -19,8 +19,7 @@
 #define STATE_RATE_SHIFT 16
 
 struct throttle {
-    struct engine *engine; // immutable, like the next one
-    struct throttle_options options;
+    struct engine *engine; // immutable
 
     // Read relaxed: a writer that sees an old state waits by the old debt.
     _Atomic uint64_t state;
@@ -46,6 +45,24 @@ struct pressure {
     double share;
 };
 
+static uint64_t load(const _Atomic uint64_t *option)
+{
+    return atomic_load_explicit(option, memory_order_relaxed);
+}
+
+uint64_t throttle_memory_max(const struct engine_options *options)
+{
+    return 2 * load(&options->memtable_size);
+}
+
+uint64_t throttle_log_bytes_max(const struct engine_options *options)
+{
+    const uint64_t memory_max = throttle_memory_max(options);
+    const uint64_t min = load(&options->log_bytes_min);
+
+    return memory_max > min ? memory_max : min;
+}
+
 static void press(struct pressure *pressure, enum stall_cause cause, uint64_t amount,
                   uint64_t slowdown, uint64_t stop)
 {
@@ -69,19 +86,20 @@ static uint64_t immutable_bytes(const struct view *view)
 
 static struct pressure measure(const struct throttle *t, const struct view *view)
 {
-    const struct throttle_options *o = &t->options;
+    const struct engine_options *o = t->engine->options;
+    const uint64_t memory_max = throttle_memory_max(o);
+    const uint64_t log_max = throttle_log_bytes_max(o);
     const struct logged_memtable *oldest = view->memtables[view->memtable_count - 1];
     struct pressure pressure = {.cause = STALL_NONE};
 
     // One memtable that is being flushed while the next fills is how it should be.
-    press(&pressure, STALL_MEMTABLE, immutable_bytes(view), o->memtable_bytes_max / 2,
-          o->memtable_bytes_max);
-    press(&pressure, STALL_LEVEL0, view->version->levels[0].count, o->level0_slowdown,
-          o->level0_stop);
-    press(&pressure, STALL_DEBT, compaction_debt(view->version, t->engine->options),
-          o->debt_slowdown, o->debt_stop);
-    press(&pressure, STALL_LOG, log_bytes_since(t->engine->log, oldest->start), o->log_slowdown,
-          o->log_stop);
+    press(&pressure, STALL_MEMTABLE, immutable_bytes(view), memory_max / 2, memory_max);
+    press(&pressure, STALL_LEVEL0, view->version->levels[0].count, load(&o->level0_slowdown),
+          load(&o->level0_stop));
+    press(&pressure, STALL_DEBT, compaction_debt(view->version, o), load(&o->debt_slowdown),
+          load(&o->debt_stop));
+    press(&pressure, STALL_LOG, log_bytes_since(t->engine->log, oldest->start), log_max,
+          2 * log_max);
     return pressure;
 }
 
@@ -97,15 +115,13 @@ static uint64_t state_of(struct pressure pressure)
 
 // --- the throttle ---
 
-lsm_status throttle_new(struct engine *engine, const struct throttle_options *options,
-                        struct throttle **out)
+lsm_status throttle_new(struct engine *engine, struct throttle **out)
 {
     struct throttle *t = mem_alloc_zeroed(1, sizeof *t);
 
     if (t == NULL)
         return lsm_fail(LSM_NO_MEMORY, "throttle: %zu bytes", sizeof *t);
     t->engine = engine;
-    t->options = *options;
     *out = t;
     return LSM_OK;
 }
@@ -129,20 +145,24 @@ static void tell(struct throttle *t, uint64_t state)
 
 void throttle_update(struct throttle *t)
 {
-    uint64_t state, before;
+    const _Atomic uint64_t *revision = &t->engine->options->revision;
+    uint64_t state, before, revision_seen;
     struct view *view;
 
     EPOCH_SECTION();
-    // A view that is replaced meanwhile is measured again. The exchange is ordered with
-    // those of other threads, so whoever stores last sees every view that was measured
-    // before. Within the section no other view takes the address of this one.
+    // A view that is replaced meanwhile is measured again, and so is one whose limits have
+    // changed. The exchange is ordered with those of other threads, so whoever stores last sees
+    // every view and every limit that was measured before. Within the section no other view
+    // takes the address of this one.
     do {
+        revision_seen = atomic_load_explicit(revision, memory_order_acquire);
         view = views_current(t->engine->views);
         state = state_of(measure(t, view));
         before = atomic_exchange_explicit(&t->state, state, memory_order_acq_rel);
         if (!same_kind(state, before))
             tell(t, state);
-    } while (views_current(t->engine->views) != view);
+    } while (views_current(t->engine->views) != view ||
+             atomic_load_explicit(revision, memory_order_acquire) != revision_seen);
 }
 
 static void count_delay(struct throttle *t, enum stall_cause cause, uint64_t delay_ns)

@@ -19,16 +19,6 @@ enum stall_cause {
 
 const char *stall_cause_name(enum stall_cause cause);
 
-struct throttle_options {
-    uint64_t memtable_bytes_max; // hard limit over all memtables
-    uint64_t level0_slowdown;    // tables
-    uint64_t level0_stop;
-    uint64_t debt_slowdown; // bytes
-    uint64_t debt_stop;
-    uint64_t log_slowdown; // bytes of log that a replay would read
-    uint64_t log_stop;     // 0: no bound
-};
-
 struct throttle_stats {
     _Atomic uint64_t delay_ns[STALL_CAUSE_COUNT];
     _Atomic uint64_t delay_count[STALL_CAUSE_COUNT];
@@ -37,12 +27,16 @@ struct throttle_stats {
 
 struct throttle;
 
-lsm_status throttle_new(struct engine *engine, const struct throttle_options *options,
-                        struct throttle **out);
+lsm_status throttle_new(struct engine *engine, struct throttle **out);
 void throttle_free(struct throttle *throttle);
 
-// Recomputes the state from the current view; called at every change of it, by any
-// thread, with no lock of a rank above LOCK_LOG held.
+// Bytes that all memtables together may hold.
+uint64_t throttle_memory_max(const struct engine_options *options);
+// Bytes of log that may wait to be flushed before writers are slowed: what a replay reads.
+uint64_t throttle_log_bytes_max(const struct engine_options *options);
+
+// Recomputes the state from the current view and options; called at every change of either,
+// by any thread, with no lock of a rank above LOCK_LOG held.
 void throttle_update(struct throttle *throttle);
 
 // What `bytes` of writes must wait now: nanoseconds of delay and its cause, or

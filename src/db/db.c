@@ -13,6 +13,8 @@
 #include "env/machine.h"
 
 #define WORKERS_MIN 2
+// The unflushed log is bounded by this, or twice the memtable size if that is more.
+#define LOG_BYTES_MIN (UINT64_C(512) << 20)
 // Descriptors kept for the manifest, the lock, the event log and files being written.
 #define DESCRIPTORS_RESERVED 32
 #define DESCRIPTORS_MIN      16
@@ -170,12 +172,19 @@ void db_apply_options(struct lsm_db *db, const struct lsm_options *o)
     atomic_store_explicit(&e->versions_to_keep, (uint32_t)o->versions_to_keep,
                           memory_order_relaxed);
     atomic_store_explicit(&e->memtable_size, o->memtable_size, memory_order_relaxed);
+    atomic_store_explicit(&e->level0_slowdown, o->level0_slowdown, memory_order_relaxed);
+    atomic_store_explicit(&e->level0_stop, o->level0_stop, memory_order_relaxed);
+    atomic_store_explicit(&e->debt_slowdown, o->debt_slowdown, memory_order_relaxed);
+    atomic_store_explicit(&e->debt_stop, o->debt_stop, memory_order_relaxed);
+    atomic_store_explicit(&e->log_bytes_min, LOG_BYTES_MIN, memory_order_relaxed);
     atomic_store_explicit(&db->value_threshold, o->value_threshold, memory_order_relaxed);
     atomic_store_explicit(&db->txn_bytes_max, o->txn_bytes_max, memory_order_relaxed);
     atomic_store_explicit(&db->sync_mode, o->sync, memory_order_relaxed);
     atomic_store_explicit(&db->sync_interval_ns, o->sync_interval_ns, memory_order_relaxed);
     atomic_store_explicit(&db->idle_flush_ns, o->idle_flush_ns, memory_order_relaxed);
     atomic_store_explicit(&db->segment_size_max, o->segment_size_max, memory_order_relaxed);
+    // Release: pairs with the acquire in throttle_update(), which measures again.
+    atomic_fetch_add_explicit(&e->revision, 1, memory_order_release);
 }
 
 static size_t descriptor_budget(struct lsm_db *db)
@@ -248,15 +257,6 @@ static void note_progress(void *ctx)
 // writes.
 static lsm_status make_workers(struct lsm_db *db)
 {
-    const struct throttle_options throttle_options = {
-        .memtable_bytes_max = 2 * db->options.memtable_size,
-        .level0_slowdown = db->options.level0_slowdown,
-        .level0_stop = db->options.level0_stop,
-        .debt_slowdown = db->options.debt_slowdown,
-        .debt_stop = db->options.debt_stop,
-        .log_slowdown = writer_log_bytes_max(db),
-        .log_stop = 2 * writer_log_bytes_max(db),
-    };
     unsigned workers = (unsigned)db->options.workers;
 
     if (workers == 0)
@@ -280,7 +280,7 @@ static lsm_status make_workers(struct lsm_db *db)
                                  .keyspace_options = answer_keyspace_options,
                                  .clock = answer_clock,
                                  .ctx = db};
-    TRY(throttle_new(&db->engine, &throttle_options, &db->throttle));
+    TRY(throttle_new(&db->engine, &db->throttle));
     TRY(compactor_new(&db->engine, db->scheduler, workers - 1, &db->compactor));
     compactor_set_notify(db->compactor, note_progress, db);
     upkeep_start(db);
@@ -393,6 +393,7 @@ static void db_free(struct lsm_db *db)
     children_release(&db->children);
     mutex_release(&db->ddl_mu);
     mutex_release(&db->options_mu);
+    mutex_release(&db->set_option_mu);
     poison_release(&db->poison);
     epoch_bin_release(&db->bin);
     if (db->owned_env != NULL)
@@ -421,6 +422,7 @@ static lsm_status db_new(const lsm_options *options, bool is_read_only, struct l
     db->is_read_only = is_read_only;
     epoch_bin_init(&db->bin);
     poison_init(&db->poison);
+    mutex_init(&db->set_option_mu, LOCK_DB);
     mutex_init(&db->options_mu, LOCK_LEAF);
     mutex_init(&db->ddl_mu, LOCK_DB);
     keyspaces_init(&db->keyspaces);

@@ -28,7 +28,8 @@ struct lsm_db {
     uint64_t opened_ns;
 
     // Changeable ones are read through `engine_options` or atomics below.
-    struct lsm_options options; // under `options_mu`
+    struct lsm_options options; // changed under both, read under either, of
+    struct mutex set_option_mu; // rank LOCK_DB: options change one at a time; held across I/O
     struct mutex options_mu;    // rank LOCK_LEAF
     _Atomic uint64_t value_threshold;
     _Atomic uint64_t txn_bytes_max;

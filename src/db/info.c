@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "db/db.h"
 #include "db/options_file.h"
+#include "db/upkeep.h"
 
 lsm_status lsm_levels(lsm_db *db, lsm_level_info out[LSM_LEVELS])
 {
@@ -243,30 +244,49 @@ lsm_status lsm_health(lsm_db *db, lsm_health_info *out)
 
 // --- options of the open database ---
 
+// Has everything that works by options look at them again.
+static void tell_change(struct lsm_db *db, const struct lsm_options *before,
+                        const struct lsm_options *after)
+{
+    cache_set_budget(db->cache, (size_t)after->cache_size);
+    throttle_update(db->throttle);
+    compactor_wake(db->compactor);
+    upkeep_heed_options(db, before, after);
+}
+
+// The change is on disk before it takes effect: a failure leaves the old value in force.
+static lsm_status change_option(struct lsm_db *db, const char *name, const char *value)
+{
+    const struct lsm_options before = db->options;
+    struct lsm_options after = before;
+
+    mutex_assert_held(&db->set_option_mu);
+    TRY(lsm_options_set(&after, name, value));
+    TRY(options_check(&after));
+    TRY(options_file_write(db->dir, &after));
+
+    mutex_lock(&db->options_mu);
+    db->options = after;
+    mutex_unlock(&db->options_mu);
+    db_apply_options(db, &after);
+    tell_change(db, &before, &after);
+    eventlog_write(db->events, "option_changed", "name=%s value=\"%s\"", name, value);
+    return LSM_OK;
+}
+
 lsm_status lsm_set_option(lsm_db *db, const char *name, const char *value)
 {
-    struct lsm_options changed;
     bool is_changeable;
+    lsm_status status;
 
     TRY(db_check_writable(db, "lsm_set_option"));
     TRY(options_is_changeable(name, &is_changeable));
     if (!is_changeable)
         return lsm_fail(LSM_INVALID, "option %s cannot change while the database is open", name);
-    mutex_lock(&db->options_mu);
-    changed = db->options;
-    mutex_unlock(&db->options_mu);
-    TRY(lsm_options_set(&changed, name, value));
-    TRY(options_check(&changed));
-
-    mutex_lock(&db->options_mu);
-    db->options = changed;
-    db_apply_options(db, &changed);
-    mutex_unlock(&db->options_mu);
-    cache_set_budget(db->cache, (size_t)changed.cache_size);
-    eventlog_write(db->events, "option_changed", "name=%s value=\"%s\"", name, value);
-    throttle_update(db->throttle);
-    compactor_wake(db->compactor);
-    return options_file_write(db->dir, &changed);
+    mutex_lock(&db->set_option_mu);
+    status = change_option(db, name, value);
+    mutex_unlock(&db->set_option_mu);
+    return status;
 }
 
 lsm_status lsm_get_option(lsm_db *db, const char *name, lsm_buf *value)

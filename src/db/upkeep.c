@@ -146,6 +146,17 @@ void upkeep_start(struct lsm_db *db)
                                atomic_load_explicit(&db->idle_flush_ns, memory_order_relaxed));
 }
 
+// A job that is due later than by the new option becomes due by it; one that nothing has armed
+// finds nothing to do.
+void upkeep_heed_options(struct lsm_db *db, const struct lsm_options *before,
+                         const struct lsm_options *after)
+{
+    if (after->idle_flush_ns < before->idle_flush_ns)
+        scheduler_submit_after(db->scheduler, &db->idle_job, after->idle_flush_ns);
+    if (after->sync_interval_ns < before->sync_interval_ns)
+        scheduler_submit_after(db->scheduler, &db->sync_job, after->sync_interval_ns);
+}
+
 void upkeep_stop(struct lsm_db *db)
 {
     scheduler_retire(db->scheduler, &db->idle_job);

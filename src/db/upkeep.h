@@ -9,6 +9,9 @@
 void upkeep_start(struct lsm_db *db);
 // Takes the jobs out of the scheduler.
 void upkeep_stop(struct lsm_db *db);
+// Options have changed: what was made due by one of them is due by the new one.
+void upkeep_heed_options(struct lsm_db *db, const struct lsm_options *before,
+                         const struct lsm_options *after);
 
 // Size that new segments of the value log are to have now; in a small database the first.
 uint64_t upkeep_segment_size(struct lsm_db *db);

@@ -124,7 +124,7 @@ static struct logged_memtable *active_memtable(struct lsm_db *db)
 // must let go of it.
 static bool log_is_long(struct lsm_db *db, const struct logged_memtable *active)
 {
-    return active->log_bytes > writer_log_bytes_max(db) / 2;
+    return active->log_bytes > throttle_log_bytes_max(&db->engine_options) / 2;
 }
 
 // Takes everything that the group can need before its first byte is written, a fresh memtable

@@ -11,9 +11,6 @@
 // enough not to hold the first of them up. (RocksDB uses the same bound.)
 #define GROUP_BYTES_MAX (UINT64_C(1) << 20)
 
-// The unflushed log is bounded by this, or twice the memtable size if that is more.
-#define LOG_BYTES_MAX (UINT64_C(512) << 20)
-
 static void writer_job_run(struct job *job);
 
 void writer_init(struct writer *writer, struct lsm_db *db)
@@ -51,14 +48,6 @@ void write_request_release(struct write_request *request)
     commit_frame_release(&request->frame);
     if (request->writes != &request->one_write)
         mem_free(request->writes);
-}
-
-uint64_t writer_log_bytes_max(struct lsm_db *db)
-{
-    const uint64_t memtables =
-        2 * atomic_load_explicit(&db->engine_options.memtable_size, memory_order_relaxed);
-
-    return memtables > LOG_BYTES_MAX ? memtables : LOG_BYTES_MAX;
 }
 
 // --- the queue and the role ---

@@ -96,7 +96,4 @@ lsm_status writer_run(struct writer *writer, struct write_request *request);
 // Queues a request with `on_done`; returns at once.
 void writer_submit(struct writer *writer, struct write_request *request);
 
-// Bytes of log that may wait to be flushed: what a replay would read at most.
-uint64_t writer_log_bytes_max(struct lsm_db *db);
-
 #endif

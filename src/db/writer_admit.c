@@ -24,8 +24,7 @@ static uint64_t bytes_in_memory(struct writer *writer)
 static bool memory_is_full(struct writer *writer, uint64_t bytes)
 {
     struct lsm_db *db = writer->db;
-    const uint64_t limit =
-        2 * atomic_load_explicit(&db->engine_options.memtable_size, memory_order_relaxed);
+    const uint64_t limit = throttle_memory_max(&db->engine_options);
 
     return views_have_immutable(&db->views) && bytes_in_memory(writer) + bytes > limit;
 }

@@ -1,9 +1,10 @@
 // sync.h -- mutexes with ranks, conditions, threads.
 //
 // Every mutex has a rank, and a thread takes mutexes in increasing rank only;
-// debug builds assert it on every acquisition. No mutex is held across I/O but
-// the manifest's (LOCK_MANIFEST), a segment's sync mutex (LOCK_SEGMENT_SYNC) and the
-// event log's own (LOCK_EVENTLOG).
+// debug builds assert it on every acquisition. No mutex is held across I/O but those that
+// have what changes a database's keyspaces and options wait its turn (LOCK_DB), the
+// manifest's (LOCK_MANIFEST), a segment's sync mutex (LOCK_SEGMENT_SYNC) and the event
+// log's own (LOCK_EVENTLOG).
 
 #ifndef LSM_ENV_SYNC_H
 #define LSM_ENV_SYNC_H
@@ -16,7 +17,7 @@
 
 // Outermost first.
 enum lock_rank {
-    LOCK_DB,           // open, close, children
+    LOCK_DB,           // changes of keyspaces and of options; held across I/O
     LOCK_MANIFEST,     // edits one after the other; held across I/O
     LOCK_SEGMENT_SYNC, // syncs of one segment; held across I/O
     LOCK_VERSIONS,     // the current view

@@ -13,10 +13,29 @@
 static struct engine_fixture f;
 static struct throttle *throttle;
 
-static void setup_with(struct throttle_options options)
+// What limits writers; 0: nothing of that kind does.
+struct limits {
+    uint64_t memtable_size;
+    uint64_t level0_slowdown, level0_stop;
+    uint64_t debt_slowdown, debt_stop;
+    uint64_t log_bytes_min;
+};
+
+static void set_limits(struct limits limits)
+{
+    atomic_store(&f.options.memtable_size, limits.memtable_size);
+    atomic_store(&f.options.level0_slowdown, limits.level0_slowdown);
+    atomic_store(&f.options.level0_stop, limits.level0_stop);
+    atomic_store(&f.options.debt_slowdown, limits.debt_slowdown);
+    atomic_store(&f.options.debt_stop, limits.debt_stop);
+    atomic_store(&f.options.log_bytes_min, limits.log_bytes_min);
+}
+
+static void setup_with(struct limits limits)
 {
     engine_fixture_init(&f, 1);
-    assert_ok(throttle_new(&f.engine, &options, &throttle));
+    set_limits(limits);
+    assert_ok(throttle_new(&f.engine, &throttle));
 }
 
 static void teardown(void)
@@ -47,11 +66,11 @@ Test(throttle, without_debt_a_write_waits_for_nothing)
 {
     enum stall_cause cause;
 
-    setup_with((struct throttle_options){.memtable_bytes_max = 1 << 20,
-                                         .level0_slowdown = 4,
-                                         .level0_stop = 8,
-                                         .debt_slowdown = 1 << 20,
-                                         .debt_stop = 1 << 22});
+    setup_with((struct limits){.memtable_size = 1 << 19,
+                               .level0_slowdown = 4,
+                               .level0_stop = 8,
+                               .debt_slowdown = 1 << 20,
+                               .debt_stop = 1 << 22});
     cr_assert(eq(u64, delay_now(&cause), 0));
     cr_assert(eq(int, (int)cause, STALL_NONE));
     add_level0_table();
@@ -64,7 +83,7 @@ Test(throttle, the_delay_grows_with_level_0_until_writers_stop)
     enum stall_cause cause;
     uint64_t before = 0;
 
-    setup_with((struct throttle_options){.level0_slowdown = 2, .level0_stop = 8});
+    setup_with((struct limits){.level0_slowdown = 2, .level0_stop = 8});
     for (unsigned count = 1; count <= 8; count++) {
         uint64_t delay_ns;
 
@@ -88,7 +107,7 @@ Test(throttle, memtables_that_wait_for_a_flush_are_counted)
 {
     enum stall_cause cause;
 
-    setup_with((struct throttle_options){.memtable_bytes_max = 1});
+    setup_with((struct limits){.memtable_size = 1, .log_bytes_min = 1 << 30});
     cr_assert(eq(u64, delay_now(&cause), 0));
     engine_put(&f, 1, 10);
     cr_assert(eq(u64, delay_now(&cause), 0)); // the active one is not waiting
@@ -104,7 +123,7 @@ Test(throttle, the_debt_of_the_levels_is_counted)
 {
     enum stall_cause cause;
 
-    setup_with((struct throttle_options){.debt_slowdown = 1, .debt_stop = 1 << 20});
+    setup_with((struct limits){.debt_slowdown = 1, .debt_stop = 1 << 20});
     add_level0_table();
     add_level0_table();
     cr_assert(eq(u64, delay_now(&cause), 0));
@@ -118,7 +137,7 @@ Test(throttle, the_unflushed_log_is_counted)
 {
     enum stall_cause cause;
 
-    setup_with((struct throttle_options){.log_slowdown = 4096, .log_stop = 40960});
+    setup_with((struct limits){.log_bytes_min = 4096});
     while (delay_now(&cause) == 0)
         engine_put(&f, 1, 90);
     cr_assert(eq(int, (int)cause, STALL_LOG));
@@ -128,15 +147,37 @@ Test(throttle, the_unflushed_log_is_counted)
     teardown();
 }
 
+// Limits are looked up, not remembered: an option that changes counts at once.
+Test(throttle, limits_that_change_count_from_the_next_update_on)
+{
+    enum stall_cause cause;
+
+    setup_with((struct limits){
+        .memtable_size = 1, .level0_slowdown = 1, .level0_stop = 2, .log_bytes_min = 1 << 30});
+    engine_put(&f, 1, 10);
+    engine_rotate(&f);
+    cr_assert(eq(u64, delay_now(&cause), UINT64_MAX));
+    cr_assert(eq(int, (int)cause, STALL_MEMTABLE));
+    set_limits((struct limits){.memtable_size = 1 << 20, .level0_slowdown = 1, .level0_stop = 2});
+    cr_assert(eq(u64, delay_now(&cause), 0));
+    assert_ok(flush_run(&f.engine));
+    add_level0_table();
+    cr_assert(eq(u64, delay_now(&cause), UINT64_MAX));
+    cr_assert(eq(int, (int)cause, STALL_LEVEL0));
+    set_limits((struct limits){.memtable_size = 1 << 20, .level0_slowdown = 4, .level0_stop = 8});
+    cr_assert(eq(u64, delay_now(&cause), 0));
+    teardown();
+}
+
 Test(throttle, the_strongest_cause_decides)
 {
     enum stall_cause cause;
 
-    setup_with((struct throttle_options){.memtable_bytes_max = 1 << 30,
-                                         .level0_slowdown = 1,
-                                         .level0_stop = 1000,
-                                         .debt_slowdown = 1,
-                                         .debt_stop = 2});
+    setup_with((struct limits){.memtable_size = 1 << 29,
+                               .level0_slowdown = 1,
+                               .level0_stop = 1000,
+                               .debt_slowdown = 1,
+                               .debt_stop = 2});
     for (unsigned i = 0; i < 3; i++)
         add_level0_table();
     cr_assert(eq(u64, delay_now(&cause), UINT64_MAX));
@@ -149,7 +190,7 @@ Test(throttle, one_call_never_waits_longer_than_a_second)
     enum stall_cause cause;
     bool is_stopped;
 
-    setup_with((struct throttle_options){.level0_slowdown = 1, .level0_stop = 3});
+    setup_with((struct limits){.level0_slowdown = 1, .level0_stop = 3});
     add_level0_table();
     add_level0_table();
     throttle_update(throttle);

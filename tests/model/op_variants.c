@@ -68,6 +68,8 @@ const struct option_change option_changes[] = {
     {"sync", "full", LSM_OK},
     {"idle_flush", "100ms", LSM_OK},
     {"sync_interval", "1ms", LSM_OK},
+    {"level0_slowdown", "30", LSM_OK},
+    {"debt_stop", "128GiB", LSM_OK},
     {"workers", "3", LSM_INVALID},
     {"block_size", "1", LSM_INVALID},
     {"no_such_option", "1", LSM_INVALID},
