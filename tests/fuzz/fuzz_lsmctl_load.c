@@ -13,14 +13,15 @@ static void load(const uint8_t *data, size_t size, enum bulk_format format, bool
     FILE *from = fmemopen((void *)data, size, "r");
     struct bulk_input in = {.from = NULL};
     lsm_status status;
+    bool at_end = false;
 
     if (from == NULL)
         abort();
     status = bulk_open(&in, from, "input", format);
     in.as_hex = as_hex;
-    while (status == LSM_OK)
-        status = bulk_next(&in);
-    if (status != LSM_NOT_FOUND && status != LSM_INVALID && status != LSM_UNSUPPORTED)
+    while (status == LSM_OK && !at_end)
+        status = bulk_next(&in, &at_end);
+    if (status != LSM_OK && status != LSM_INVALID && status != LSM_UNSUPPORTED)
         abort();
     if (status == LSM_INVALID && strstr(lsm_errmsg(), "input: ") == NULL)
         abort();

@@ -5,20 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Names the line in front of the words of the failure.
-static lsm_status fail_line(const struct bulk_input *in, lsm_status status)
+lsm_status bulk_fail_since(const struct bulk_input *in, uint64_t first, lsm_status status)
 {
     char place[256];
 
-    snprintf(place, sizeof place, "%.200s: line %" PRIu64, in->name, in->line_number);
+    if (first == in->line_number)
+        snprintf(place, sizeof place, "%.200s: line %" PRIu64, in->name, first);
+    else
+        snprintf(place, sizeof place, "%.200s: lines %" PRIu64 " to %" PRIu64, in->name, first,
+                 in->line_number);
     return lsm_fail_in(status, place);
 }
 
-// LSM_NOT_FOUND at the end of the file.
-static lsm_status read_line(struct bulk_input *in)
+static lsm_status read_line(struct bulk_input *in, bool *at_end)
 {
     ssize_t size;
 
+    *at_end = false;
     if (in->is_pushed_back) {
         in->is_pushed_back = false;
         return LSM_OK;
@@ -28,7 +31,8 @@ static lsm_status read_line(struct bulk_input *in)
     if (size < 0) {
         if (ferror(in->from) || errno == ENOMEM)
             return lsm_fail(LSM_IO, "%s: %s", in->name, strerror(errno));
-        return LSM_NOT_FOUND;
+        *at_end = true;
+        return LSM_OK;
     }
     in->bytes += (uint64_t)size;
     in->line_number++;
@@ -45,17 +49,16 @@ static lsm_slice line_slice(const struct bulk_input *in)
 
 lsm_status bulk_open(struct bulk_input *in, FILE *from, const char *name, enum bulk_format format)
 {
-    lsm_status status;
+    bool at_end;
 
     *in = (struct bulk_input){.from = from, .name = name, .format = format};
-    status = read_line(in);
-    if (status == LSM_NOT_FOUND) {
+    TRY(read_line(in, &at_end));
+    if (at_end) {
         if (format == BULK_DUMP)
             return lsm_fail(LSM_INVALID, "%s: is empty, not a dump", name);
         in->format = format == BULK_AUTO ? BULK_TSV : format;
         return LSM_OK;
     }
-    TRY(status);
     if (format == BULK_AUTO && slice_has_prefix(line_slice(in), slice_of("lsmkv-dump ")))
         in->format = BULK_DUMP;
     else if (format == BULK_AUTO)
@@ -285,17 +288,17 @@ static lsm_status parse_dump_entry(struct bulk_input *in)
 }
 
 // Reads on to the next entry; marks on the way leave their state in `in`.
-static lsm_status next_of_dump(struct bulk_input *in)
+static lsm_status next_of_dump(struct bulk_input *in, bool *at_end)
 {
     for (;;) {
-        lsm_status status = read_line(in);
-
-        if (status == LSM_NOT_FOUND && !in->has_end && !in->is_partial)
-            return lsm_fail(LSM_INVALID, "the end mark is missing: the dump was cut off");
+        TRY(read_line(in, at_end));
         // A partial dump may end within a line.
-        if (status == LSM_OK && !in->is_whole && in->is_partial)
-            return LSM_NOT_FOUND;
-        TRY(status);
+        if (in->is_partial && !*at_end && !in->is_whole)
+            *at_end = true;
+        if (*at_end && !in->has_end && !in->is_partial)
+            return lsm_fail(LSM_INVALID, "the end mark is missing: the dump was cut off");
+        if (*at_end)
+            return LSM_OK;
         if (in->has_end)
             return lsm_fail(LSM_INVALID, "there is more behind the end mark");
         if (in->line[0] != '@')
@@ -309,20 +312,27 @@ static lsm_status next_of_dump(struct bulk_input *in)
     }
 }
 
-lsm_status bulk_next(struct bulk_input *in)
+static lsm_status next_of_lines(struct bulk_input *in, bool *at_end)
+{
+    do {
+        TRY(read_line(in, at_end));
+        if (*at_end)
+            return LSM_OK;
+    } while (in->size == 0);
+    return in->format == BULK_TSV ? parse_tsv(in) : parse_jsonl(in);
+}
+
+lsm_status bulk_next(struct bulk_input *in, bool *at_end)
 {
     lsm_status status;
+    bool is_over = false;
 
     in->expiry_seconds = 0;
     in->user_byte = 0;
     in->keyspace.size = 0;
-    if (in->format == BULK_DUMP) {
-        status = next_of_dump(in);
-        return status == LSM_OK || status == LSM_NOT_FOUND ? status : fail_line(in, status);
-    }
-    do
-        TRY(read_line(in));
-    while (in->size == 0);
-    status = in->format == BULK_TSV ? parse_tsv(in) : parse_jsonl(in);
-    return status == LSM_OK ? LSM_OK : fail_line(in, status);
+    status = in->format == BULK_DUMP ? next_of_dump(in, &is_over) : next_of_lines(in, &is_over);
+    if (status != LSM_OK)
+        return bulk_fail_since(in, in->line_number, status);
+    *at_end = is_over;
+    return LSM_OK;
 }

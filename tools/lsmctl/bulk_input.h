@@ -55,8 +55,12 @@ struct bulk_input {
 lsm_status bulk_open(struct bulk_input *in, FILE *from, const char *name, enum bulk_format format);
 void bulk_release(struct bulk_input *in);
 
-// The next entry; LSM_NOT_FOUND (without words) behind the last. LSM_INVALID, naming
-// the line, for what is malformed, and for a dump that lacks its end mark or entries.
-lsm_status bulk_next(struct bulk_input *in);
+// The next entry, or `*at_end` behind the last. LSM_INVALID, naming file and line, for
+// what is malformed, and for a dump that lacks its end mark or entries.
+lsm_status bulk_next(struct bulk_input *in, bool *at_end);
+
+// Names file and lines, from `first` to the one last read, in front of the words of the
+// thread's last failure, and returns `status`.
+lsm_status bulk_fail_since(const struct bulk_input *in, uint64_t first, lsm_status status);
 
 #endif

@@ -11,6 +11,7 @@
 
 #define COMMIT_BYTES_MAX   ((uint64_t)1 << 20)
 #define COMMIT_ENTRIES_MAX 4096
+#define FLUSH_BYTES        65536 // of a dump
 
 // --- load ---
 
@@ -30,6 +31,13 @@ static const struct flag load_flags[] = {
     {0},
 };
 
+struct load_tally {
+    uint64_t commits;
+    uint64_t entries;
+    uint64_t bytes;
+    uint64_t line; // of the last entry; 0: there is none
+};
+
 // A load under way.
 struct load {
     struct tool *tool;
@@ -38,14 +46,31 @@ struct load {
     lsm_write_options write;
     lsm_keyspace *keyspace; // of the entries that follow; NULL: the session's
     lsm_txn *txn;           // NULL between commits
+    uint64_t txn_line;      // of its first entry
     uint64_t txn_bytes;
     uint64_t txn_entries;
-    uint64_t commits;
-    uint64_t entries;
-    uint64_t bytes;
+    struct load_tally done; // by the commits that succeeded
     lsm_buf last_key;
     bool is_sorted;
+    bool is_synced; // `done` is on the device
+    uint64_t start_ns;
 };
+
+static void load_begin_tally(struct load *load)
+{
+    load->txn_line = load->in.line_number;
+    load->txn_bytes = 0;
+    load->txn_entries = 0;
+}
+
+// Counts as loaded what has been committed, and nothing before.
+static void load_settle(struct load *load)
+{
+    load->done.commits++;
+    load->done.entries += load->txn_entries;
+    load->done.bytes += load->txn_bytes;
+    load->done.line = load->in.line_number;
+}
 
 static lsm_status load_commit(struct load *load)
 {
@@ -56,10 +81,10 @@ static lsm_status load_commit(struct load *load)
     status = lsm_commit(load->txn, &load->write);
     lsm_txn_free(load->txn);
     load->txn = NULL;
-    load->commits += status == LSM_OK;
-    load->txn_bytes = 0;
-    load->txn_entries = 0;
-    return status;
+    if (status != LSM_OK)
+        return bulk_fail_since(&load->in, load->txn_line, status);
+    load_settle(load);
+    return LSM_OK;
 }
 
 static lsm_status load_switch_keyspace(struct load *load)
@@ -78,26 +103,34 @@ static lsm_status load_switch_keyspace(struct load *load)
     return LSM_OK;
 }
 
-static lsm_status load_entry(struct load *load)
+// Puts the entry that was read into the transaction.
+static lsm_status load_put(struct load *load)
 {
-    struct bulk_input *in = &load->in;
-    lsm_slice key = slice_of_buf(&in->key);
-    lsm_slice value = slice_of_buf(&in->value);
+    const struct bulk_input *in = &load->in;
 
     if (in->keyspace.size != 0)
         TRY(load_switch_keyspace(load));
-    if (load->txn == NULL)
+    if (load->txn == NULL) {
         TRY(lsm_begin_tagged(load->session.db, LSM_TXN_SNAPSHOT, "lsmctl load", &load->txn));
-    TRY(lsm_txn_put_entry(load->txn,
-                          load->keyspace == NULL ? load->session.keyspace : load->keyspace, key,
-                          value, in->expiry_seconds, in->user_byte));
+        load_begin_tally(load);
+    }
+    return lsm_txn_put_entry(
+        load->txn, load->keyspace == NULL ? load->session.keyspace : load->keyspace,
+        slice_of_buf(&in->key), slice_of_buf(&in->value), in->expiry_seconds, in->user_byte);
+}
+
+static lsm_status load_entry(struct load *load)
+{
+    lsm_slice key = slice_of_buf(&load->in.key);
+    lsm_status status = load_put(load);
+
+    if (status != LSM_OK)
+        return bulk_fail_since(&load->in, load->in.line_number, status);
     if (slice_compare(slice_of_buf(&load->last_key), key) > 0)
         load->is_sorted = false;
     must(buf_assign(&load->last_key, key));
-    load->entries++;
     load->txn_entries++;
-    load->bytes += key.size + value.size;
-    load->txn_bytes += key.size + value.size;
+    load->txn_bytes += key.size + load->in.value.size;
     if (load->txn_bytes >= COMMIT_BYTES_MAX || load->txn_entries >= COMMIT_ENTRIES_MAX)
         return load_commit(load);
     return LSM_OK;
@@ -111,49 +144,75 @@ static uint64_t stream_size(FILE *from)
     return fstat(fileno(from), &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
 }
 
+static void load_report(const struct load *load)
+{
+    uint64_t ns = now_ns() - load->start_ns;
+    double seconds = (double)ns / 1e9;
+    cJSON *object;
+
+    if (load->tool->json) {
+        object = json_object();
+        json_add_u64(object, "entries_count", load->done.entries);
+        json_add_u64(object, "commits_count", load->done.commits);
+        json_add_u64(object, "data_bytes", load->done.bytes);
+        json_add_u64(object, "last_line", load->done.line);
+        json_add_u64(object, "elapsed_ns", ns);
+        json_add_bool(object, "input_is_sorted", load->is_sorted);
+        json_add_bool(object, "is_synced", load->is_synced);
+        json_print(object);
+        return;
+    }
+    say(load->tool, "loaded %s entries (%s%s) in %s commits, %s: %s/s\n",
+        human_count(load->done.entries).text, human_bytes(load->done.bytes).text,
+        load->is_sorted ? ", sorted" : "", human_count(load->done.commits).text, human_ns(ns).text,
+        human_bytes((uint64_t)((double)load->done.bytes / (seconds > 0 ? seconds : 1))).text);
+}
+
 static lsm_status load_all(struct load *load)
 {
     struct progress progress;
+    bool at_end = false;
     lsm_status status;
 
     progress_start(&progress, "loading", "bytes", stream_size(load->in.from));
-    while ((status = bulk_next(&load->in)) == LSM_OK) {
+    for (;;) {
+        status = bulk_next(&load->in, &at_end);
+        if (status != LSM_OK || at_end)
+            break;
         status = load_entry(load);
         if (status != LSM_OK)
             break;
         progress_show(&progress, load->in.bytes);
     }
     progress_end(&progress);
-    if (status == LSM_NOT_FOUND)
+    if (status == LSM_OK)
         status = load_commit(load);
-    else if (load->commits > 0)
-        say(load->tool, "%s entries before the failure are loaded\n",
-            human_count(load->entries - load->txn_entries).text);
     if (status == LSM_OK)
         status = lsm_sync(load->session.db);
+    load->is_synced = status == LSM_OK;
     return status;
 }
 
-static void load_report(const struct load *load, uint64_t start_ns)
+// Tells what a load that failed with `status` has left in the database, so that it can be
+// resumed from there: no entry is counted that may be missing.
+static void load_tell_rest(struct load *load, lsm_status status)
 {
-    uint64_t ns = now_ns() - start_ns;
-    double seconds = (double)ns / 1e9;
-    cJSON *object;
+    const struct load_tally *done = &load->done;
+    const char *unsure =
+        status == LSM_OUTCOME_UNKNOWN ? "; those of the last commit may be there, too" : "";
+    struct failure first;
 
-    if (load->tool->json) {
-        object = json_object();
-        json_add_u64(object, "entries_count", load->entries);
-        json_add_u64(object, "commits_count", load->commits);
-        json_add_u64(object, "data_bytes", load->bytes);
-        json_add_u64(object, "elapsed_ns", ns);
-        json_add_bool(object, "input_is_sorted", load->is_sorted);
-        json_print(object);
-        return;
-    }
-    say(load->tool, "loaded %s entries (%s%s) in %s commits, %s: %s/s\n",
-        human_count(load->entries).text, human_bytes(load->bytes).text,
-        load->is_sorted ? ", sorted" : "", human_count(load->commits).text, human_ns(ns).text,
-        human_bytes((uint64_t)((double)load->bytes / (seconds > 0 ? seconds : 1))).text);
+    failure_capture(&first, status);
+    load->is_synced = lsm_sync(load->session.db) == LSM_OK;
+    if (load->tool->json)
+        load_report(load);
+    else if (done->commits == 0)
+        say(load->tool, "no entry is loaded%s\n", unsure);
+    else
+        say(load->tool, "the first %s entries, up to line %" PRIu64 ", are %s%s\n",
+            human_count(done->entries).text, done->line,
+            load->is_synced ? "loaded" : "written, but may not be on the device", unsure);
+    (void)failure_raise(&first);
 }
 
 static lsm_status parse_format(struct tool *tool, const char *name, enum bulk_format *out)
@@ -197,9 +256,10 @@ static void load_release(struct load *load)
 static lsm_status load_from(struct tool *tool, FILE *from, const char *name)
 {
     const struct load_settings *settings = tool->settings;
-    CLEANUP(load_release) struct load load = {.tool = tool, .is_sorted = true};
+    CLEANUP(load_release)
+    struct load load = {.tool = tool, .is_sorted = true, .start_ns = now_ns()};
     enum bulk_format format;
-    uint64_t start_ns = now_ns();
+    lsm_status status;
 
     TRY(parse_format(tool, settings->format, &format));
     TRY(parse_load_sync(tool, settings->sync, &load.write.sync));
@@ -209,8 +269,12 @@ static lsm_status load_from(struct tool *tool, FILE *from, const char *name)
     if (load.in.format == BULK_DUMP && tool->keyspace != NULL)
         return usage_error(tool, "a dump names its keyspaces itself; leave out -k");
     TRY(session_open(tool, SESSION_CREATE, &load.session));
-    TRY(load_all(&load));
-    load_report(&load, start_ns);
+    status = load_all(&load);
+    if (status != LSM_OK) {
+        load_tell_rest(&load, status);
+        return status;
+    }
+    load_report(&load);
     lsm_keyspace_close(MOVE(load.keyspace));
     return session_close(&load.session);
 }
@@ -246,6 +310,13 @@ static const struct flag dump_flags[] = {
     {0},
 };
 
+// An entry of a dump, at which another can go on.
+struct dump_place {
+    const char *keyspace; // NULL: there is none
+    lsm_buf key;
+    uint64_t entries; // before it
+};
+
 // A dump under way.
 struct dump {
     const struct tool *tool;
@@ -253,7 +324,12 @@ struct dump {
     uint64_t entries;
     struct progress progress;
     const char *keyspace; // being dumped
-    lsm_buf next_key;     // where to go on after a failure
+
+    lsm_buf key; // of the entry being dumped
+
+    // What stdout buffers may never be written: the bytes of it, and its first entry.
+    uint64_t buffered;
+    struct dump_place flushed;
 };
 
 static void print_option(const char *name, uint32_t value)
@@ -281,13 +357,32 @@ static void dump_keyspace_head(const lsm_keyspace_info *info)
     printf(" ttl_seconds=%" PRIu64 "\n", info->options.ttl_seconds);
 }
 
+static void dump_place_here(const struct dump *dump, struct dump_place *place)
+{
+    place->keyspace = dump->keyspace;
+    must(buf_assign(&place->key, slice_of_buf(&dump->key)));
+    place->entries = dump->entries;
+}
+
+// Hands to the system what stdout has buffered.
+static lsm_status dump_flush(struct dump *dump)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return lsm_fail(LSM_IO, "writing the dump: %s", strerror(errno));
+    dump->buffered = 0;
+    return LSM_OK;
+}
+
 static lsm_status dump_entry(struct dump *dump, lsm_iter *it)
 {
     lsm_slice key = lsm_iter_key(it);
     lsm_slice value;
 
-    must(buf_assign(&dump->next_key, key));
+    must(buf_assign(&dump->key, key));
+    if (dump->buffered == 0)
+        dump_place_here(dump, &dump->flushed);
     TRY(lsm_iter_value(it, &value));
+    dump->buffered += 1 + key.size + value.size;
     if (*(const char *)key.data == '@') {
         fputs("\\x40", stdout);
         key = slice_from(key, 1);
@@ -308,8 +403,8 @@ static lsm_status dump_entries(struct dump *dump, lsm_iter *it)
 
     while (status == LSM_OK) {
         TRY(dump_entry(dump, it));
-        if (ferror(stdout))
-            return lsm_fail(LSM_IO, "writing the dump: %s", strerror(errno));
+        if (dump->buffered >= FLUSH_BYTES)
+            TRY(dump_flush(dump));
         status = lsm_iter_next(it);
     }
     return status == LSM_NOT_FOUND ? LSM_OK : status;
@@ -362,23 +457,46 @@ static lsm_status dump_keyspaces(struct dump *dump, const lsm_keyspace_info *inf
     for (size_t i = first; i < (only != NULL ? first + 1 : count); i++)
         TRY(dump_keyspace(dump, &infos[i], i == first && settings->from.is_set ? &from : NULL));
     printf("@end %" PRIu64 "\n", dump->entries);
-    return LSM_OK;
+    return dump_flush(dump);
 }
 
-// Tells how to go on behind a part that has been written.
-static void dump_advise(const struct dump *dump)
+// Writes an argument for a shell to stderr.
+static void say_quoted(const char *text, size_t size)
+{
+    fputc('\'', stderr);
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == '\'')
+            fputs("'\\''", stderr);
+        else
+            fputc(text[i], stderr);
+    }
+    fputc('\'', stderr);
+}
+
+// Tells how to go on behind the part that has been written, which may hold some entries more
+// than it tells of: the second file then has them again.
+static void dump_advise(struct dump *dump)
 {
     CLEANUP(lsm_buf_free) lsm_buf key = LSM_BUF_INIT;
+    const struct dump_place *place = &dump->flushed;
 
-    if (dump->next_key.size == 0)
+    if (place->keyspace == NULL)
         return;
-    text_escape(slice_of_buf(&dump->next_key), &key);
-    say(dump->tool,
-        "the dump broke off behind %s entries; to go on in a second file:\n"
-        "  lsmctl dump %s --from-keyspace '%s' --from '%.*s'\n"
-        "and load the first one with --partial\n",
-        human_count(dump->entries).text, dump->tool->operands[0], dump->keyspace, (int)key.size,
-        (const char *)key.data);
+    if (dump_flush(dump) == LSM_OK)
+        dump_place_here(dump, &dump->flushed);
+    if (dump->tool->quiet)
+        return;
+    text_escape(slice_of_buf(&place->key), &key);
+    fprintf(stderr,
+            "the dump broke off behind %s entries; to go on in a second file:\n"
+            "  lsmctl dump ",
+            human_count(place->entries).text);
+    say_quoted(dump->tool->operands[0], strlen(dump->tool->operands[0]));
+    fputs(dump->tool->keyspace == NULL ? " --from-keyspace " : " -k ", stderr);
+    say_quoted(place->keyspace, strlen(place->keyspace));
+    fputs(" --from ", stderr);
+    say_quoted(key.data, key.size);
+    fputs("\nand load the first one with --partial\n", stderr);
 }
 
 static lsm_status run_dump(struct tool *tool)
@@ -386,6 +504,7 @@ static lsm_status run_dump(struct tool *tool)
     const struct dump_settings *settings = tool->settings;
     CLEANUP(session_closep) struct session session = {0};
     struct dump dump = {.tool = tool};
+    struct failure failure;
     lsm_keyspace_info *infos;
     size_t count;
     lsm_status status;
@@ -398,9 +517,13 @@ static lsm_status run_dump(struct tool *tool)
     progress_start(&dump.progress, "dumping", "entries", 0);
     status = dump_keyspaces(&dump, infos, count);
     progress_end(&dump.progress);
-    if (status != LSM_OK)
+    if (status != LSM_OK) {
+        failure_capture(&failure, status);
         dump_advise(&dump);
-    lsm_buf_free(&dump.next_key);
+        status = failure_raise(&failure);
+    }
+    lsm_buf_free(&dump.key);
+    lsm_buf_free(&dump.flushed.key);
     lsm_free(infos);
     TRY(status);
     say(tool, "dumped %s entries\n", human_count(dump.entries).text);
