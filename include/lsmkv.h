@@ -546,7 +546,12 @@ LSM_MUST_CHECK lsm_status lsm_wait_idle(lsm_db *db);
 typedef void (*lsm_verify_fn)(void *ctx, const char *file, uint64_t size, lsm_status status,
                               const char *message);
 LSM_MUST_CHECK lsm_status lsm_verify(lsm_db *db, lsm_verify_fn progress, void *ctx);
-/* About how many bytes of files hold [from, to): tables and separated values. */
+/* About how many bytes of files hold [from, to): tables, compressed as they are, separated
+ * values, and of the log what is in no table yet. Every version and deletion that is still
+ * kept counts. Within a tenth, whatever the mix of sizes. Tables that lie wholly in the
+ * range are not read; of one that a bound cuts (keyspaces share tables, too) at most half
+ * is, if it has separated values, else the blocks at the bounds. Memtables are walked
+ * through from `from` to `to`. */
 LSM_MUST_CHECK lsm_status lsm_approximate_size(lsm_db *db, lsm_keyspace *keyspace,
                                                const lsm_slice *from, const lsm_slice *to,
                                                uint64_t *bytes);

@@ -162,58 +162,6 @@ lsm_status lsm_tables(lsm_db *db, lsm_table_info **out, size_t *count)
     return status;
 }
 
-// --- sizes ---
-
-// Bytes of a table's file in [from, to), with its share of separated values.
-static lsm_status table_share(struct table *table, uint32_t keyspace, const lsm_slice *from,
-                              const lsm_slice *to, uint64_t *bytes)
-{
-    const struct table_meta *meta = table_meta(table);
-    const struct ikey low = {
-        .keyspace = keyspace, .key = from == NULL ? lsm_str("") : *from, .ts = TS_MAX};
-    const struct ikey high = {.keyspace = to == NULL ? keyspace + 1 : keyspace,
-                              .key = to == NULL ? lsm_str("") : *to,
-                              .ts = TS_MAX};
-    uint64_t start;
-    uint64_t end;
-    double share;
-
-    if (!table_meta_overlaps(meta, keyspace, from, to))
-        return LSM_OK;
-    TRY(table_approximate_offset(table, &low, &start));
-    TRY(table_approximate_offset(table, &high, &end));
-    share = end <= start || meta->size == 0 ? 0 : (double)(end - start) / (double)meta->size;
-    *bytes += (uint64_t)(share * (double)(meta->size + table_meta_referenced_bytes(meta)));
-    return LSM_OK;
-}
-
-lsm_status lsm_approximate_size(lsm_db *db, lsm_keyspace *handle, const lsm_slice *from,
-                                const lsm_slice *to, uint64_t *bytes)
-{
-    struct keyspace *keyspace;
-    struct view *view;
-    lsm_status status = LSM_OK;
-    uint64_t sum = 0;
-
-    TRY(db_check(db, "lsm_approximate_size"));
-    TRY(db_keyspace(db, handle, &keyspace));
-    if (bytes == NULL)
-        return lsm_fail(LSM_INVALID, "lsm_approximate_size: bytes is NULL");
-    TRY(check_bound(from, "from"));
-    TRY(check_bound(to, "to"));
-    view = views_acquire(&db->views);
-    for (unsigned l = 0; l < LEVEL_COUNT && status == LSM_OK; l++) {
-        const struct level *level = &view->version->levels[l];
-
-        for (size_t i = 0; i < level->count && status == LSM_OK; i++)
-            status = table_share(level->tables[i], keyspace->id, from, to, &sum);
-    }
-    view_unref(view);
-    if (status == LSM_OK)
-        *bytes = sum;
-    return status;
-}
-
 // --- health ---
 
 static void note_reason(lsm_health_info *info, lsm_health_state state)

@@ -64,6 +64,18 @@ lsm_status table_iter_new(struct table *table, const struct table_iter_options *
 // Bytes of the file before the first block that may hold `key`.
 lsm_status table_approximate_offset(struct table *table, const struct ikey *key, uint64_t *offset);
 
+// What a range takes of a table's file and of the value log.
+struct table_share {
+    uint64_t file_bytes;       // its blocks, and their part of filter and index
+    uint64_t referenced_bytes; // records that its entries point to
+};
+
+// Of the entries in [low, high). No file is read for a range that covers the table, and
+// where nothing points into the value log the blocks at the bounds are; else up to half
+// of the table.
+lsm_status table_measure(struct table *table, const struct ikey *low, const struct ikey *high,
+                         struct table_share *out);
+
 // Reads every block past all caches and checks checksums, order, counts and that
 // the properties, filter and references agree with the entries. The first failure
 // is returned, LSM_CORRUPT with file and offset.

@@ -295,3 +295,14 @@ lsm_status table_core_get(struct table *table, struct table_core **out)
     *out = (struct table_core *)resident;
     return LSM_OK;
 }
+
+lsm_status table_core_take(struct table *table, struct table_core **out)
+{
+    struct table_core *core;
+
+    EPOCH_SECTION();
+    TRY(table_core_get(table, &core));
+    table_core_ref(core);
+    *out = core;
+    return LSM_OK;
+}

@@ -36,6 +36,9 @@ struct table {
 
 // The core, loaded if need be. Inside an epoch section, for as long as that.
 lsm_status table_core_get(struct table *table, struct table_core **out);
+// As table_core_get(), with a reference of the caller's own.
+lsm_status table_core_take(struct table *table, struct table_core **out);
+
 // A core read afresh from the file, unpublished; the caller owns its reference.
 // Inside an epoch section.
 lsm_status table_core_load(struct table *table, struct table_core **out);

@@ -253,18 +253,6 @@ static const struct iter_ops table_iter_ops = {
     .close = table_iter_close,
 };
 
-// The core with a reference of the cursor's own.
-static lsm_status take_core(struct table *table, struct table_core **out)
-{
-    struct table_core *core;
-
-    EPOCH_SECTION();
-    TRY(table_core_get(table, &core));
-    table_core_ref(core);
-    *out = core;
-    return LSM_OK;
-}
-
 lsm_status table_iter_new(struct table *table, const struct table_iter_options *options,
                           struct iter **out)
 {
@@ -272,7 +260,7 @@ lsm_status table_iter_new(struct table *table, const struct table_iter_options *
 
     if (it == NULL)
         return lsm_fail(LSM_NO_MEMORY, "table cursor: %zu bytes", sizeof *it);
-    TRY(take_core(table, &it->core));
+    TRY(table_core_take(table, &it->core));
     table_ref(table);
     it->base.ops = &table_iter_ops;
     it->table = table;

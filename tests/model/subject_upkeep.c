@@ -200,9 +200,25 @@ static lsm_status inspect_lists(lsm_db *db, uint32_t what)
     return LSM_OK;
 }
 
+// A bound cuts what there is in two parts that add up to it, but for rounding in each table.
+static lsm_status measure(struct subject *s, const struct op *op)
+{
+    const lsm_slice cut = op_key(op->field[F_N]);
+    lsm_keyspace *keyspace = subject_keyspace(s, op);
+    uint64_t before;
+    uint64_t behind;
+    uint64_t whole;
+
+    TRY(lsm_approximate_size(s->db, keyspace, NULL, &cut, &before));
+    TRY(lsm_approximate_size(s->db, keyspace, &cut, NULL, &behind));
+    TRY(lsm_approximate_size(s->db, keyspace, NULL, NULL, &whole));
+    return before + behind <= whole + 1000 && whole <= before + behind + 1000
+               ? LSM_OK
+               : lsm_fail(LSM_IO, "the sizes of two parts are not that of the whole");
+}
+
 static lsm_status inspect(struct subject *s, const struct op *op)
 {
-    const lsm_slice from = op_key(10);
     lsm_level_info levels[LSM_LEVELS];
     lsm_health_info health;
     lsm_option_info option;
@@ -222,7 +238,7 @@ static lsm_status inspect(struct subject *s, const struct op *op)
     case 5:
         return lsm_stat(s->db, "no_such_number", &number) == LSM_NOT_FOUND ? LSM_OK : LSM_IO;
     case 6:
-        return lsm_approximate_size(s->db, subject_keyspace(s, op), &from, NULL, &number);
+        return measure(s, op);
     default:
         return lsm_option_at(0, &option) ? LSM_OK : LSM_IO;
     }

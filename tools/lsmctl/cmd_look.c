@@ -136,18 +136,17 @@ static lsm_status run_segments(struct tool *tool)
 
 // --- keyspaces ---
 
-// About what a keyspace takes in tables and values; 0 when the database does not open.
-static uint64_t keyspace_bytes(const struct facts *facts, const char *name)
+// About what a keyspace takes in tables and values; false when it cannot be known.
+static bool keyspace_bytes(const struct facts *facts, const char *name, uint64_t *bytes)
 {
     lsm_keyspace *keyspace = NULL;
-    uint64_t bytes = 0;
+    lsm_status status;
 
     if (facts->db == NULL || lsm_keyspace_open(facts->db, name, false, NULL, &keyspace) != LSM_OK)
-        return 0;
-    if (lsm_approximate_size(facts->db, keyspace, NULL, NULL, &bytes) != LSM_OK)
-        bytes = 0;
+        return false;
+    status = lsm_approximate_size(facts->db, keyspace, NULL, NULL, bytes);
     lsm_keyspace_close(keyspace);
-    return bytes;
+    return status == LSM_OK;
 }
 
 static void add_inheritable(struct grid *grid, uint32_t value)
@@ -166,10 +165,12 @@ static void print_keyspaces(const struct facts *facts)
     grid_head(&grid, "id|name|about|value_threshold|versions_to_keep|compression|ttl");
     for (size_t i = 0; i < facts->keyspace_count; i++) {
         const lsm_keyspace_info *info = &facts->keyspaces[i];
+        uint64_t bytes;
 
         grid_add(&grid, "%" PRIu32, info->id);
         grid_add_bytes(&grid, slice_of(info->name));
-        grid_add(&grid, "%s", human_bytes(keyspace_bytes(facts, info->name)).text);
+        grid_add(&grid, "%s",
+                 keyspace_bytes(facts, info->name, &bytes) ? human_bytes(bytes).text : "?");
         add_inheritable(&grid, info->options.value_threshold);
         add_inheritable(&grid, info->options.versions_to_keep);
         add_inheritable(&grid, info->options.compression);
@@ -196,10 +197,12 @@ static void keyspaces_to_json(const struct facts *facts, cJSON *to)
     for (size_t i = 0; i < facts->keyspace_count; i++) {
         const lsm_keyspace_info *info = &facts->keyspaces[i];
         cJSON *object = json_append_object(array);
+        uint64_t bytes;
 
         json_add_u64(object, "id", info->id);
         json_add_bytes(object, "name", slice_of(info->name), false);
-        json_add_u64(object, "approximate_bytes", keyspace_bytes(facts, info->name));
+        if (keyspace_bytes(facts, info->name, &bytes))
+            json_add_u64(object, "approximate_bytes", bytes);
         json_add_inheritable(object, "value_threshold_bytes", info->options.value_threshold);
         json_add_inheritable(object, "versions_to_keep_count", info->options.versions_to_keep);
         json_add_inheritable(object, "compression_level", info->options.compression);
@@ -547,7 +550,9 @@ const struct command look_commands[] = {
      .operands_min = 1,
      .operands_max = 1,
      .summary = "Keyspaces, their options and about their size",
-     .details = "`inherit` follows the database's option of that name.\n\n"
+     .details = "`about` is what a keyspace takes of tables, values and unflushed log, old\n"
+                "versions too; a question mark: damage is in the way. `inherit` follows the\n"
+                "database's option of that name.\n\n"
                 "Example:\n"
                 "  lsmctl keyspaces people --json\n",
      .run = run_keyspaces},
