@@ -74,7 +74,7 @@ void compactor_tell_changed(struct compactor *c)
 void compactor_report_failure(struct compactor *c, const char *job, const struct failure *failure)
 {
     atomic_fetch_add_explicit(&c->engine->stats->errors, 1, memory_order_relaxed);
-    eventlog_write(c->engine->events, "error", "job=%s status=%s message=\"%s\"", job,
+    eventlog_write(c->engine->events, "error", "job=%s status=%s message=%s", job,
                    lsm_status_name(failure->status), failure->message);
 }
 

@@ -511,7 +511,7 @@ static lsm_status open_db(const char *path, const lsm_options *options, bool is_
         compactor_wake(db->compactor);
         // For people and tools only: the database does not depend on it.
         if (options_file_write(db->dir, &db->options) != LSM_OK)
-            eventlog_write(db->events, "options_not_saved", "reason=\"%s\"", lsm_errmsg());
+            eventlog_write(db->events, "options_not_saved", "reason=%s", lsm_errmsg());
     }
     *out = MOVE(db);
     return LSM_OK;

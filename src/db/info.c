@@ -218,7 +218,7 @@ static lsm_status change_option(struct lsm_db *db, const char *name, const char 
     mutex_unlock(&db->options_mu);
     db_apply_options(db, &after);
     tell_change(db, &before, &after);
-    eventlog_write(db->events, "option_changed", "name=%s value=\"%s\"", name, value);
+    eventlog_write(db->events, "option_changed", "name=%s value=%s", name, value);
     return LSM_OK;
 }
 

@@ -47,7 +47,7 @@ static void run_upkeep(struct job *job)
     status = log_upkeep(db->log);
     if (status == LSM_OK)
         return;
-    eventlog_write(db->events, "segment_upkeep_failed", "status=%s reason=\"%s\"",
+    eventlog_write(db->events, "segment_upkeep_failed", "status=%s reason=%s",
                    lsm_status_name(status), lsm_errmsg());
     if (!poison_is_set(&db->poison))
         scheduler_submit_after(db->scheduler, job, RETRY_NS);
@@ -64,7 +64,7 @@ static void run_sync(struct job *job)
         return;
     status = log_sync(db->log, log_end(db->log));
     if (status != LSM_OK)
-        eventlog_write(db->events, "sync_failed", "status=%s reason=\"%s\"",
+        eventlog_write(db->events, "sync_failed", "status=%s reason=%s",
                        lsm_status_name(status), lsm_errmsg());
 }
 

@@ -285,7 +285,7 @@ static bool settle_log(struct lsm_db *db)
         log_settle(db->log, upkeep_segment_size_min(db), manifest_edit_number(db->manifest));
 
     if (status != LSM_OK)
-        eventlog_write(db->events, "log_not_settled", "status=%s reason=\"%s\"",
+        eventlog_write(db->events, "log_not_settled", "status=%s reason=%s",
                        lsm_status_name(status), lsm_errmsg());
     return log_active(db->log) != before;
 }

@@ -60,7 +60,7 @@ lsm_status log_sync(struct log *log, struct log_position to)
 void log_cut_found(struct eventlog *events, struct segment *segment, uint64_t size)
 {
     if (segment_cut_found(segment, size) != LSM_OK)
-        eventlog_write(events, "segment_not_cut", "segment=%u size=%llu reason=\"%s\"",
+        eventlog_write(events, "segment_not_cut", "segment=%u size=%llu reason=%s",
                        segment_id(segment), (unsigned long long)size, lsm_errmsg());
 }
 
