@@ -1,4 +1,4 @@
-// cmd_look.c -- info, stats, levels, segments, keyspaces, options: the whole at a
+// cmd_look.c -- info, levels, segments, keyspaces, options: the whole at a
 // glance. Nothing is opened for writing.
 
 #include <inttypes.h>
@@ -396,37 +396,6 @@ static lsm_status run_info(struct tool *tool)
     return facts_verdict(&facts);
 }
 
-// --- stats ---
-
-struct stats_settings {
-    bool prometheus;
-};
-
-static const struct flag stats_flags[] = {
-    {"prometheus", 0, NULL, "In the text exposition format", FLAG_BOOL,
-     offsetof(struct stats_settings, prometheus)},
-    {0},
-};
-
-static lsm_status run_stats(struct tool *tool)
-{
-    const struct stats_settings *settings = tool->settings;
-    CLEANUP(session_closep) struct session session = {0};
-    CLEANUP(lsm_buf_free) lsm_buf text = LSM_BUF_INIT;
-    lsm_stats_format format = tool->json             ? LSM_STATS_JSON
-                              : settings->prometheus ? LSM_STATS_PROMETHEUS
-                                                     : LSM_STATS_TEXT;
-
-    if (tool->json && settings->prometheus)
-        return usage_error(tool, "give either --json or --prometheus");
-    TRY(session_open(tool, SESSION_READ, &session));
-    TRY(lsm_stats(session.db, format, &text));
-    fwrite(text.data, 1, text.size, stdout);
-    if (text.size == 0 || ((const char *)text.data)[text.size - 1] != '\n')
-        putchar('\n');
-    return session_close(&session);
-}
-
 // --- options ---
 
 static void print_option_json(cJSON *array, const lsm_option_info *info, const char *value)
@@ -509,19 +478,6 @@ const struct command look_commands[] = {
          "  lsmctl info people\n"
          "  lsmctl info people --json | jq .space_amplification_ratio\n",
      .run = run_info},
-    {.name = "stats",
-     .group = "Look",
-     .operands = "DB",
-     .operands_min = 1,
-     .operands_max = 1,
-     .summary = "Counters and gauges of the engine",
-     .details = "Counters are of this process, from opening the database: a running application\n"
-                "reads its own with lsm_stats().\n\n"
-                "Example:\n"
-                "  lsmctl stats people --prometheus\n",
-     .flags = stats_flags,
-     .settings_size = sizeof(struct stats_settings),
-     .run = run_stats},
     {.name = "levels",
      .group = "Look",
      .operands = "DB",

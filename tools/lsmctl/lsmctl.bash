@@ -4,7 +4,7 @@ _lsmctl()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     local commands="get put del scan count load dump info stats levels segments keyspaces
-        options find inspect manifest verify compact salvage bench help version"
+        options events find inspect manifest verify compact salvage bench help version"
     local common="--json --hex --files --keyspace --option --quiet --help"
     local command= word i
 
@@ -39,6 +39,7 @@ _lsmctl()
         load) word="--format --sync --partial" ;;
         dump) word="--from --from-keyspace" ;;
         stats) word="--prometheus" ;;
+        events) word="--follow --since --local" ;;
         compact) word="--from --to" ;;
         salvage) word="--dry-run --uncertain --database" ;;
         bench) word="--workloads --num --operations --key-size --value-size --threads --sync

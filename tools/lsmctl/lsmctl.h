@@ -79,6 +79,8 @@ struct tool {
 extern const struct command data_commands[];
 extern const struct command bulk_commands[];
 extern const struct command look_commands[];
+extern const struct command stats_commands[];
+extern const struct command event_commands[];
 extern const struct command file_commands[];
 extern const struct command upkeep_commands[];
 extern const struct command salvage_commands[];

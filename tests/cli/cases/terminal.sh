@@ -29,6 +29,8 @@ clean keyspaces db
 clean keyspaces db --json
 clean status db
 clean stats db
+clean events db
+clean events db --json
 clean dump db
 clean dump db --json
 clean find db --files evil
