@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void load(const uint8_t *data, size_t size, enum bulk_format format, bool as_hex)
 {
     FILE *from = fmemopen((void *)data, size, "r");
-    struct bulk_input in = {.from = NULL};
+    struct bulk_input in = {.name = NULL};
     lsm_status status;
     bool at_end = false;
 

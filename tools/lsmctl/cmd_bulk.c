@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "bulk_input.h"
+#include "bulk_output.h"
 #include "lsmctl.h"
 
 #define COMMIT_BYTES_MAX   ((uint64_t)1 << 20)
@@ -22,7 +23,7 @@ struct load_settings {
 };
 
 static const struct flag load_flags[] = {
-    {"format", 'f', "FORMAT", "tsv, jsonl or dump; found by the first line otherwise", FLAG_TEXT,
+    {"format", 'f', "FORMAT", "tsv, jsonl or dump; found by the beginning otherwise", FLAG_TEXT,
      offsetof(struct load_settings, format)},
     {"sync", 0, "MODE", "written (default: synced at the end) or full (synced every commit)",
      FLAG_TEXT, offsetof(struct load_settings, sync)},
@@ -35,7 +36,7 @@ struct load_tally {
     uint64_t commits;
     uint64_t entries;
     uint64_t bytes;
-    uint64_t line; // of the last entry; 0: there is none
+    uint64_t line; // up to which all are in; 0: not even the first
 };
 
 // A load under way.
@@ -44,7 +45,8 @@ struct load {
     struct session session;
     struct bulk_input in;
     lsm_write_options write;
-    lsm_keyspace *keyspace; // of the entries that follow; NULL: the session's
+    lsm_keyspace *named;    // the last keyspace that an entry named
+    lsm_keyspace *keyspace; // of the entry: `named` or the session's
     lsm_txn *txn;           // NULL between commits
     uint64_t txn_line;      // of its first entry
     uint64_t txn_bytes;
@@ -58,7 +60,7 @@ struct load {
 
 static void load_begin_tally(struct load *load)
 {
-    load->txn_line = load->in.line_number;
+    load->txn_line = load->in.first_line;
     load->txn_bytes = 0;
     load->txn_entries = 0;
 }
@@ -69,7 +71,7 @@ static void load_settle(struct load *load)
     load->done.commits++;
     load->done.entries += load->txn_entries;
     load->done.bytes += load->txn_bytes;
-    load->done.line = load->in.line_number;
+    load->done.line = load->in.whole_line;
 }
 
 static lsm_status load_commit(struct load *load)
@@ -87,50 +89,60 @@ static lsm_status load_commit(struct load *load)
     return LSM_OK;
 }
 
-static lsm_status load_switch_keyspace(struct load *load)
+static lsm_status load_open_keyspace(struct load *load, const char *name)
 {
-    const char *name = load->in.keyspace.data;
     const lsm_keyspace_options *options =
         load->in.format == BULK_DUMP ? &load->in.keyspace_options : NULL;
     lsm_keyspace *keyspace;
 
-    if (load->keyspace != NULL && strcmp(lsm_keyspace_name(load->keyspace), name) == 0)
+    if (load->named != NULL && strcmp(lsm_keyspace_name(load->named), name) == 0)
         return LSM_OK;
     TRY(lsm_keyspace_open(load->session.db, name, true, options, &keyspace));
-    lsm_keyspace_close(load->keyspace);
-    load->keyspace = keyspace;
+    lsm_keyspace_close(load->named);
+    load->named = keyspace;
     load->last_key.size = 0;
+    return LSM_OK;
+}
+
+// An entry of a dump belongs to the keyspace named last; others that name none, to the
+// session's.
+static lsm_status load_choose_keyspace(struct load *load)
+{
+    const lsm_buf *name = &load->in.entry.keyspace;
+
+    if (name->size != 0)
+        TRY(load_open_keyspace(load, name->data));
+    load->keyspace =
+        name->size != 0 || load->in.format == BULK_DUMP ? load->named : load->session.keyspace;
     return LSM_OK;
 }
 
 // Puts the entry that was read into the transaction.
 static lsm_status load_put(struct load *load)
 {
-    const struct bulk_input *in = &load->in;
+    const struct bulk_entry *entry = &load->in.entry;
 
-    if (in->keyspace.size != 0)
-        TRY(load_switch_keyspace(load));
+    TRY(load_choose_keyspace(load));
     if (load->txn == NULL) {
         TRY(lsm_begin_tagged(load->session.db, LSM_TXN_SNAPSHOT, "lsmctl load", &load->txn));
         load_begin_tally(load);
     }
-    return lsm_txn_put_entry(
-        load->txn, load->keyspace == NULL ? load->session.keyspace : load->keyspace,
-        slice_of_buf(&in->key), slice_of_buf(&in->value), in->expiry_seconds, in->user_byte);
+    return lsm_txn_put_entry(load->txn, load->keyspace, slice_of_buf(&entry->key),
+                             slice_of_buf(&entry->value), entry->expiry_seconds, entry->user_byte);
 }
 
 static lsm_status load_entry(struct load *load)
 {
-    lsm_slice key = slice_of_buf(&load->in.key);
+    lsm_slice key = slice_of_buf(&load->in.entry.key);
     lsm_status status = load_put(load);
 
     if (status != LSM_OK)
-        return bulk_fail_since(&load->in, load->in.line_number, status);
+        return bulk_fail_since(&load->in, load->in.first_line, status);
     if (slice_compare(slice_of_buf(&load->last_key), key) > 0)
         load->is_sorted = false;
     must(buf_assign(&load->last_key, key));
     load->txn_entries++;
-    load->txn_bytes += key.size + load->in.value.size;
+    load->txn_bytes += key.size + load->in.entry.value.size;
     if (load->txn_bytes >= COMMIT_BYTES_MAX || load->txn_entries >= COMMIT_ENTRIES_MAX)
         return load_commit(load);
     return LSM_OK;
@@ -174,7 +186,7 @@ static lsm_status load_all(struct load *load)
     bool at_end = false;
     lsm_status status;
 
-    progress_start(&progress, "loading", "bytes", stream_size(load->in.from));
+    progress_start(&progress, "loading", "bytes", stream_size(load->in.source.from));
     for (;;) {
         status = bulk_next(&load->in, &at_end);
         if (status != LSM_OK || at_end)
@@ -182,7 +194,7 @@ static lsm_status load_all(struct load *load)
         status = load_entry(load);
         if (status != LSM_OK)
             break;
-        progress_show(&progress, load->in.bytes);
+        progress_show(&progress, load->in.source.bytes);
     }
     progress_end(&progress);
     if (status == LSM_OK)
@@ -246,7 +258,7 @@ static void load_release(struct load *load)
 
     failure_capture(&first, LSM_INVALID);
     lsm_txn_free(load->txn);
-    lsm_keyspace_close(load->keyspace);
+    lsm_keyspace_close(load->named);
     bulk_release(&load->in);
     lsm_buf_free(&load->last_key);
     session_closep(&load->session);
@@ -268,6 +280,8 @@ static lsm_status load_from(struct tool *tool, FILE *from, const char *name)
     load.in.is_partial = settings->partial;
     if (load.in.format == BULK_DUMP && tool->keyspace != NULL)
         return usage_error(tool, "a dump names its keyspaces itself; leave out -k");
+    if (load.in.format != BULK_DUMP && settings->partial)
+        return usage_error(tool, "--partial is of a dump; %s is none", name);
     TRY(session_open(tool, SESSION_CREATE, &load.session));
     status = load_all(&load);
     if (status != LSM_OK) {
@@ -275,7 +289,7 @@ static lsm_status load_from(struct tool *tool, FILE *from, const char *name)
         return status;
     }
     load_report(&load);
-    lsm_keyspace_close(MOVE(load.keyspace));
+    lsm_keyspace_close(MOVE(load.named));
     return session_close(&load.session);
 }
 
@@ -375,24 +389,19 @@ static lsm_status dump_flush(struct dump *dump)
 
 static lsm_status dump_entry(struct dump *dump, lsm_iter *it)
 {
-    lsm_slice key = lsm_iter_key(it);
-    lsm_slice value;
+    struct bulk_view view = {
+        .key = lsm_iter_key(it),
+        .has_value = true,
+        .expiry_seconds = lsm_iter_expiry(it),
+        .user_byte = lsm_iter_user_byte(it),
+    };
 
-    must(buf_assign(&dump->key, key));
+    must(buf_assign(&dump->key, view.key));
     if (dump->buffered == 0)
         dump_place_here(dump, &dump->flushed);
-    TRY(lsm_iter_value(it, &value));
-    dump->buffered += 1 + key.size + value.size;
-    if (*(const char *)key.data == '@') {
-        fputs("\\x40", stdout);
-        key = slice_from(key, 1);
-    }
-    print_bytes(key, false);
-    putchar('\t');
-    print_bytes(value, false);
-    if (lsm_iter_expiry(it) != 0 || lsm_iter_user_byte(it) != 0)
-        printf("\t%" PRIu64 "\t%u", lsm_iter_expiry(it), lsm_iter_user_byte(it));
-    putchar('\n');
+    TRY(lsm_iter_value(it, &view.value));
+    dump->buffered += 1 + view.key.size + view.value.size;
+    bulk_write_dump(stdout, &view);
     progress_show(&dump->progress, ++dump->entries);
     return LSM_OK;
 }
@@ -539,10 +548,15 @@ const struct command bulk_commands[] = {
      .summary = "Put many entries: TSV, JSON lines or a dump",
      .details =
          "Reads FILE or standard input, commits about every MiB. Formats:\n"
-         "  tsv    KEY<tab>VALUE, with escapes \\\\ \\t \\n \\r \\0 \\xNN (--hex: digits)\n"
+         "  tsv    KEY<tab>VALUE, with escapes \\\\ \\t \\n \\r \\0 \\xNN (--hex: digits); behind\n"
+         "         them, tabs between, expiry_seconds=N and user_byte=N: what scan writes\n"
          "  jsonl  {\"key\": \"...\", \"value\": \"...\"}; key_hex and value_hex for any bytes;\n"
-         "         \"keyspace\" and \"expiry_seconds\" may be added\n"
-         "  dump   what `lsmctl dump` writes; refused when it was cut off\n\n"
+         "         keyspace, expiry_seconds and user_byte may be added: what scan --json writes\n"
+         "  dump   what `lsmctl dump` writes; refused when it was cut off\n"
+         "The beginning decides, unless --format does: the header of a dump, or '{' for JSON;\n"
+         "all else is TSV, where a first key that begins so is written \\x7b. What could be two\n"
+         "things, or has a field that is not known or there twice, is refused with its line.\n"
+         "When it fails, what is loaded by then is told. Expiry is in seconds since 1970.\n\n"
          "Examples:\n"
          "  lsmctl load people people.tsv\n"
          "  zcat people.dump.gz | lsmctl load copy\n"

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bulk_output.h"
+
 static const char *keyspace_name(const struct tool *tool)
 {
     return tool->keyspace == NULL ? "default" : tool->keyspace;
@@ -197,49 +199,22 @@ static lsm_status scan_open(const struct scan_settings *settings, const struct s
     return lsm_iter_open(session->db, session->keyspace, &options, out);
 }
 
-static void scan_print_json(const struct tool *tool, const lsm_iter *it, const lsm_slice *value)
-{
-    const struct scan_settings *settings = tool->settings;
-    cJSON *object = json_object();
-
-    json_add_bytes(object, "key", lsm_iter_key(it), tool->hex);
-    if (value != NULL)
-        json_add_bytes(object, "value", *value, tool->hex);
-    if (settings->versions) {
-        json_add_u64(object, "ts", lsm_iter_ts(it));
-        json_add_bool(object, "deleted", lsm_iter_is_deleted(it));
-    }
-    if (lsm_iter_expiry(it) != 0)
-        json_add_u64(object, "expiry_seconds", lsm_iter_expiry(it));
-    json_print(object);
-}
-
-// Key, then with --versions timestamp and kind, then the value; a tab between.
-static void scan_print_text(const struct tool *tool, const lsm_iter *it, const lsm_slice *value)
-{
-    const struct scan_settings *settings = tool->settings;
-
-    print_bytes(lsm_iter_key(it), tool->hex);
-    if (settings->versions)
-        printf("\t%" PRIu64 "\t%s", lsm_iter_ts(it), lsm_iter_is_deleted(it) ? "delete" : "put");
-    if (value != NULL) {
-        putchar('\t');
-        print_bytes(*value, tool->hex);
-    }
-    putchar('\n');
-}
-
 static lsm_status scan_print(const struct tool *tool, lsm_iter *it)
 {
     const struct scan_settings *settings = tool->settings;
-    const lsm_slice *shown = NULL;
-    lsm_slice value;
+    struct bulk_view view = {
+        .key = lsm_iter_key(it),
+        .has_value = !settings->keys_only && !lsm_iter_is_deleted(it),
+        .expiry_seconds = lsm_iter_expiry(it),
+        .user_byte = lsm_iter_user_byte(it),
+        .has_version = settings->versions,
+        .is_deleted = lsm_iter_is_deleted(it),
+        .ts = lsm_iter_ts(it),
+    };
 
-    if (!settings->keys_only && !lsm_iter_is_deleted(it)) {
-        TRY(lsm_iter_value(it, &value));
-        shown = &value;
-    }
-    (tool->json ? scan_print_json : scan_print_text)(tool, it, shown);
+    if (view.has_value)
+        TRY(lsm_iter_value(it, &view.value));
+    (tool->json ? bulk_write_json : bulk_write_text)(stdout, &view, tool->hex);
     return LSM_OK;
 }
 
@@ -363,8 +338,11 @@ const struct command data_commands[] = {
      .operands_min = 1,
      .operands_max = 1,
      .summary = "Print keys and values in order",
-     .details = "One entry a line: key, tab, value, both escaped, as `lsmctl load` takes them.\n"
-                "With --json one object a line. --versions adds timestamp and kind.\n\n"
+     .details =
+         "One entry a line: key, tab, value, both escaped, and behind them, where they are set,\n"
+         "expiry_seconds=N (since 1970) and user_byte=N. With --json one object a line. Both\n"
+         "load as the same entries (--hex with --hex). --versions adds timestamp and kind,\n"
+         "which cannot be loaded.\n\n"
                 "Examples:\n"
                 "  lsmctl scan people --prefix a --limit 10\n"
                 "  lsmctl scan people --from b --to d --reverse --keys-only\n"

@@ -12,6 +12,8 @@
 #define PROGRESS_FIRST_NS  1000000000u
 #define PROGRESS_PERIOD_NS 100000000u
 #define BAR_WIDTH          28
+#define UTF8_MARK          0xfeffu // in front of a file, it is none of its text
+#define WRITE_CHUNK        65536
 
 static void out_of_memory(void)
 {
@@ -62,18 +64,24 @@ static size_t utf8_sequence(const uint8_t *at, size_t left, uint32_t *code)
     return size;
 }
 
-// Whether `bytes` are well-formed UTF-8 without a zero: what a JSON string can hold.
-static bool text_is_utf8(lsm_slice bytes)
+bool bytes_are_utf8(lsm_slice bytes)
 {
     const uint8_t *at = bytes.data;
     uint32_t code = 0;
 
     for (size_t i = 0, size; i < bytes.size; i += size) {
         size = utf8_sequence(at + i, bytes.size - i, &code);
-        if (size == 0 || code == 0)
+        if (size == 0)
             return false;
     }
     return true;
+}
+
+// Whether a string of JSON holds `bytes`: few readers take one with a zero.
+static bool is_json_text(lsm_slice bytes)
+{
+    return bytes.size == 0 ||
+           (memchr(bytes.data, '\0', bytes.size) == NULL && bytes_are_utf8(bytes));
 }
 
 // Appends the escape of one byte that does not stand for itself.
@@ -108,8 +116,8 @@ void text_escape(lsm_slice bytes, lsm_buf *text)
     while (i < bytes.size) {
         uint32_t code = 0;
         size_t size = utf8_sequence(at + i, bytes.size - i, &code);
-        bool is_printable =
-            size != 0 && code >= 0x20 && code != '\\' && (code < 0x7f || code > 0x9f);
+        bool is_printable = size != 0 && code >= 0x20 && code != '\\' &&
+                            (code < 0x7f || code > 0x9f) && code != UTF8_MARK;
 
         if (is_printable) {
             must(buf_append(text, at + i, size));
@@ -121,7 +129,7 @@ void text_escape(lsm_slice bytes, lsm_buf *text)
     }
 }
 
-static int hex_digit(uint8_t c)
+int hex_digit(uint8_t c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -132,13 +140,21 @@ static int hex_digit(uint8_t c)
     return -1;
 }
 
-// Decodes the escape behind a backslash; returns its size, 0 for a bad one.
-static size_t unescape_one(const uint8_t *at, size_t left, uint8_t *byte)
+bool text_escaped(int letter, uint8_t *byte)
 {
     static const char names[] = "\\tnr0";
     static const uint8_t bytes[] = {'\\', '\t', '\n', '\r', '\0'};
-    const char *name;
+    const char *name = letter <= 0 ? NULL : strchr(names, letter);
 
+    if (name == NULL)
+        return false;
+    *byte = bytes[name - names];
+    return true;
+}
+
+// Decodes the escape behind a backslash; returns its size, 0 for a bad one.
+static size_t unescape_one(const uint8_t *at, size_t left, uint8_t *byte)
+{
     if (left == 0)
         return 0;
     if (at[0] == 'x') {
@@ -147,11 +163,7 @@ static size_t unescape_one(const uint8_t *at, size_t left, uint8_t *byte)
         *byte = (uint8_t)(hex_digit(at[1]) << 4 | hex_digit(at[2]));
         return 3;
     }
-    name = at[0] == '\0' ? NULL : strchr(names, at[0]);
-    if (name == NULL)
-        return 0;
-    *byte = bytes[name - names];
-    return 1;
+    return text_escaped(at[0], byte) ? 1 : 0;
 }
 
 lsm_status text_unescape(lsm_slice text, lsm_buf *bytes)
@@ -171,8 +183,7 @@ lsm_status text_unescape(lsm_slice text, lsm_buf *bytes)
             break;
         size = unescape_one(backslash + 1, text.size - i - 1, &byte);
         if (size == 0)
-            return lsm_fail(LSM_INVALID,
-                            "a bad escape at byte %zu: known are \\\\ \\t \\n \\r \\0 \\xNN", i);
+            return lsm_fail(LSM_INVALID, "a bad escape at byte %zu: known are " TEXT_ESCAPES, i);
         must(buf_append_u8(bytes, byte));
         i += 1 + size;
     }
@@ -208,16 +219,39 @@ lsm_status hex_decode(lsm_slice text, lsm_buf *bytes)
     return LSM_OK;
 }
 
-void print_bytes(lsm_slice bytes, bool as_hex)
+// The size of a piece of `bytes` that ends where no character is cut.
+static size_t chunk_size(lsm_slice bytes)
+{
+    const uint8_t *at = bytes.data;
+    size_t size = WRITE_CHUNK;
+
+    if (bytes.size <= WRITE_CHUNK)
+        return bytes.size;
+    while (size > WRITE_CHUNK - 4 && (at[size] & 0xc0) == 0x80)
+        size--;
+    return size;
+}
+
+void write_bytes(FILE *to, lsm_slice bytes, bool as_hex)
 {
     CLEANUP(lsm_buf_free) lsm_buf text = LSM_BUF_INIT;
 
-    if (as_hex)
-        hex_encode(bytes, &text);
-    else
-        text_escape(bytes, &text);
-    if (text.size > 0)
-        fwrite(text.data, 1, text.size, stdout);
+    while (bytes.size > 0) {
+        lsm_slice chunk = slice_make(bytes.data, chunk_size(bytes));
+
+        buf_clear(&text);
+        if (as_hex)
+            hex_encode(chunk, &text);
+        else
+            text_escape(chunk, &text);
+        fwrite(text.data, 1, text.size, to);
+        bytes = slice_from(bytes, chunk.size);
+    }
+}
+
+void print_bytes(lsm_slice bytes, bool as_hex)
+{
+    write_bytes(stdout, bytes, as_hex);
 }
 
 // --- numbers for people ---
@@ -341,7 +375,7 @@ void json_add_bytes(cJSON *to, const char *key, lsm_slice value, bool as_hex)
     CLEANUP(lsm_buf_free) lsm_buf text = LSM_BUF_INIT;
     char hex_key[64];
 
-    if (!as_hex && text_is_utf8(value)) {
+    if (!as_hex && is_json_text(value)) {
         must(buf_append(&text, value.data, value.size));
     } else {
         hex_encode(value, &text);
@@ -353,23 +387,63 @@ void json_add_bytes(cJSON *to, const char *key, lsm_slice value, bool as_hex)
 }
 
 // Whether a control character beyond ASCII, of two bytes in UTF-8, begins at `text`.
-static bool is_high_control(const char *text)
+static bool is_high_control(const char *text, size_t left)
 {
-    return (uint8_t)text[0] == 0xc2 && (uint8_t)text[1] >= 0x80 && (uint8_t)text[1] <= 0x9f;
+    return left > 1 && (uint8_t)text[0] == 0xc2 && (uint8_t)text[1] >= 0x80 &&
+           (uint8_t)text[1] <= 0x9f;
 }
 
-// Writes JSON, whose strings hold control characters that JSON allows and terminals obey.
-static void put_json(const char *text)
+// Writes text of JSON, escaping the control characters that JSON allows and terminals obey.
+static void put_json(FILE *to, const char *text, size_t size)
 {
-    for (; *text != '\0'; text++) {
-        if (is_high_control(text))
-            printf("\\u%04x", (uint8_t) * ++text);
-        else if (*text == '\x7f')
-            fputs("\\u007f", stdout);
+    for (size_t i = 0; i < size; i++) {
+        if (is_high_control(text + i, size - i))
+            fprintf(to, "\\u%04x", (uint8_t)text[++i]);
+        else if (text[i] == '\x7f')
+            fputs("\\u007f", to);
         else
-            putchar(*text);
+            putc_unlocked(text[i], to);
     }
-    putchar('\n');
+}
+
+// Writes what a string of JSON says for one of the characters it must escape.
+static void put_json_escape(FILE *to, char c)
+{
+    static const char letters[] = "\"\\bfnrt";
+    static const char bytes[] = "\"\\\b\f\n\r\t";
+    const char *at = strchr(bytes, c);
+
+    if (at != NULL)
+        fprintf(to, "\\%c", letters[at - bytes]);
+    else
+        fprintf(to, "\\u%04x", (uint8_t)c);
+}
+
+static void put_json_text(FILE *to, lsm_slice value)
+{
+    const char *text = value.data;
+    size_t from = 0;
+
+    for (size_t i = 0; i < value.size; i++) {
+        if ((uint8_t)text[i] >= 0x20 && text[i] != '"' && text[i] != '\\')
+            continue;
+        put_json(to, text + from, i - from);
+        put_json_escape(to, text[i]);
+        from = i + 1;
+    }
+    if (from < value.size)
+        put_json(to, text + from, value.size - from);
+}
+
+void json_write_bytes(FILE *to, const char *key, lsm_slice value, bool as_hex)
+{
+    as_hex = as_hex || !is_json_text(value);
+    fprintf(to, "\"%s%s\":\"", key, as_hex ? "_hex" : "");
+    if (as_hex)
+        write_bytes(to, value, true);
+    else
+        put_json_text(to, value);
+    putc('"', to);
 }
 
 void json_print(cJSON *value)
@@ -378,7 +452,8 @@ void json_print(cJSON *value)
 
     if (text == NULL)
         out_of_memory();
-    put_json(text);
+    put_json(stdout, text, strlen(text));
+    putchar('\n');
     cJSON_free(text);
     cJSON_Delete(value);
 }

@@ -19,16 +19,26 @@ void *must_alloc(size_t count, size_t size);
 // --- bytes as text ---
 
 // Appends `bytes` to `text`: printable UTF-8 as it is; backslash, tab, line feed and
-// carriage return as \\ \t \n \r; all else as \xNN. No line break or tab is left.
+// carriage return as \\ \t \n \r; all else, and the mark of UTF-8 (U+FEFF), as \xNN. No
+// line break or tab is left.
 void text_escape(lsm_slice bytes, lsm_buf *text);
 // Appends what `text` stands for. LSM_INVALID for an unknown or cut-off escape.
 lsm_status text_unescape(lsm_slice text, lsm_buf *bytes);
 
+// What a backslash before `letter` stands for; false when that is no escape of one byte.
+bool text_escaped(int letter, uint8_t *byte);
+#define TEXT_ESCAPES "\\\\ \\t \\n \\r \\0 \\xNN" // for words
+
 // LSM_INVALID for an odd number of digits or another character.
 lsm_status hex_decode(lsm_slice text, lsm_buf *bytes);
+int hex_digit(uint8_t c); // -1 for another character
 
-// Writes bytes to stdout, escaped or as hexadecimal digits.
-void print_bytes(lsm_slice bytes, bool as_hex);
+// Whether `bytes` are well-formed UTF-8, zeroes included.
+bool bytes_are_utf8(lsm_slice bytes);
+
+// Writes bytes, escaped or as hexadecimal digits.
+void write_bytes(FILE *to, lsm_slice bytes, bool as_hex);
+void print_bytes(lsm_slice bytes, bool as_hex); // to stdout
 
 // --- numbers for people ---
 
@@ -58,6 +68,8 @@ void json_add_text(cJSON *to, const char *key, const char *value);
 void json_add_bytes(cJSON *to, const char *key, lsm_slice value, bool as_hex);
 // Prints one line and frees the value.
 void json_print(cJSON *value);
+// Writes `value` as a member of an object, as json_add_bytes() adds it, however large.
+void json_write_bytes(FILE *to, const char *key, lsm_slice value, bool as_hex);
 
 // --- grids ---
 
