@@ -43,10 +43,34 @@ struct salvage {
     size_t last_target; // found
     uint64_t now;       // by which expiry is judged
     uint64_t lost_values;
+    bool is_counting; // what is uncertain is not taken, only counted
+    uint64_t offered_record_count;
+    uint64_t offered_value_bytes;
     lsm_buf value;
 };
 
 // --- keyspaces ---
+
+static const struct salvage_name *find_name(const struct salvage *s, uint32_t id)
+{
+    const struct salvage_name *found = NULL;
+
+    for (size_t i = 0; i < s->source.name_count; i++)
+        if (s->source.names[i].id == id)
+            found = &s->source.names[i];
+    return found;
+}
+
+// As the manifest calls it, or by its id.
+static void put_name(const char *known, uint32_t id, char name[256])
+{
+    if (known != NULL)
+        (void)snprintf(name, 256, "%s", known);
+    else if (id == KEYSPACE_DEFAULT_ID)
+        (void)snprintf(name, 256, "default");
+    else
+        (void)snprintf(name, 256, "keyspace-%u", id);
+}
 
 static bool name_is_taken(const struct salvage *s, const char *name)
 {
@@ -64,12 +88,7 @@ static void name_target(const struct salvage *s, const char *known, struct targe
     char base[sizeof info->name];
 
     info->is_named = known != NULL || info->id == KEYSPACE_DEFAULT_ID;
-    if (known != NULL)
-        memcpy(base, known, sizeof base);
-    else if (info->is_named)
-        (void)snprintf(base, sizeof base, "default");
-    else
-        (void)snprintf(base, sizeof base, "keyspace-%u", info->id);
+    put_name(known, info->id, base);
     memcpy(info->name, base, sizeof base);
     if (info->is_uncertain)
         (void)snprintf(info->name, sizeof info->name, "%.240s.uncertain", base);
@@ -93,7 +112,7 @@ static lsm_status open_target(struct salvage *s, struct target *target)
 
 static lsm_status add_target(struct salvage *s, uint32_t id, bool is_uncertain)
 {
-    const struct salvage_name *known = NULL;
+    const struct salvage_name *known = find_name(s, id);
     struct target *targets = mem_resize_array(s->targets, s->target_count + 1, sizeof *targets);
     struct target target = {.info = {.id = id, .is_uncertain = is_uncertain},
                             .options = {.value_threshold = KEYSPACE_INHERIT,
@@ -103,10 +122,6 @@ static lsm_status add_target(struct salvage *s, uint32_t id, bool is_uncertain)
     if (targets == NULL)
         return lsm_fail(LSM_NO_MEMORY, "salvage: %zu keyspaces", s->target_count + 1);
     s->targets = targets;
-    for (size_t i = 0; i < s->source.name_count; i++) {
-        if (s->source.names[i].id == id)
-            known = &s->source.names[i];
-    }
     if (known != NULL) {
         target.is_dropped = known->is_dropped;
         target.options = known->options;
@@ -168,6 +183,43 @@ static lsm_status finish_targets(struct salvage *s)
     return LSM_OK;
 }
 
+// --- what is lost ---
+
+static void set_bound(const struct salvage *s, const struct ikey *at, bool is_included,
+                      struct salvage_bound *out)
+{
+    const struct salvage_name *known = at == NULL ? NULL : find_name(s, at->keyspace);
+
+    *out = (struct salvage_bound){.is_known = at != NULL, .is_included = is_included};
+    if (at == NULL)
+        return;
+    out->keyspace = at->keyspace;
+    out->key = at->key;
+    put_name(known == NULL ? NULL : known->name, at->keyspace, out->keyspace_name);
+}
+
+// lost_keys_fn.
+static void tell_range(void *ctx, const struct lost_keys *keys)
+{
+    const struct salvage *s = ctx;
+    struct salvage_range range = {.file = keys->file};
+
+    if (s->request->on_range == NULL)
+        return;
+    set_bound(s, keys->from, keys->has_from, &range.from);
+    set_bound(s, keys->to, keys->has_to, &range.to);
+    s->request->on_range(s->request->ctx, &range);
+}
+
+static void tell_lost_value(const struct salvage *s, const struct entry *entry, uint32_t segment)
+{
+    const struct filename name = filename_of(FILENAME_SEGMENT, segment);
+    const struct ikey at = entry_ikey(entry);
+    const struct lost_keys keys = {name.text, &at, &at, true, true};
+
+    tell_range((void *)s, &keys);
+}
+
 // --- writing ---
 
 static lsm_status commit(struct salvage *s)
@@ -196,31 +248,61 @@ static lsm_status write_record(struct salvage *s, struct target *target, const s
     return s->txn_bytes < TXN_BYTES ? LSM_OK : commit(s);
 }
 
+// Reads the value of an entry; LSM_CORRUPT: it is lost, which has been told.
+static lsm_status read_value(struct salvage *s, const struct entry *entry, lsm_slice *out)
+{
+    struct value_pointer pointer = {0};
+    lsm_status status;
+
+    if (entry->kind != ENTRY_POINTER) {
+        *out = entry->value;
+        return LSM_OK;
+    }
+    status = pointer_decode(entry->value, &pointer);
+    if (status == LSM_OK)
+        status = salvage_log_value(s->log, &pointer, entry->keyspace, entry->key, &s->value);
+    if (status == LSM_CORRUPT && !s->losses.is_muted)
+        tell_lost_value(s, entry, pointer.segment);
+    *out = slice_of_buf(&s->value);
+    return status;
+}
+
 // Takes the newest version of a key: a value is written, if it can be read.
 static lsm_status take_entry(struct salvage *s, const struct entry *entry, bool is_uncertain)
 {
-    lsm_slice value = entry->value;
-    struct value_pointer pointer;
     struct target *target;
-    lsm_status status = LSM_OK;
+    lsm_slice value;
+    lsm_status status;
 
     if (entry_is_absent(entry, s->now))
         return LSM_OK;
     TRY(find_target(s, entry->keyspace, is_uncertain, &target));
     if (target->is_dropped)
         return LSM_OK;
-    if (entry->kind == ENTRY_POINTER) {
-        status = pointer_decode(entry->value, &pointer);
-        if (status == LSM_OK)
-            status = salvage_log_value(s->log, &pointer, entry->keyspace, entry->key, &s->value);
-        value = slice_of_buf(&s->value);
-    }
+    status = read_value(s, entry, &value);
     if (status == LSM_CORRUPT) {
         s->lost_values++;
         return LSM_OK;
     }
     TRY(status);
     return write_record(s, target, entry, value);
+}
+
+static lsm_status count_entry(struct salvage *s, const struct entry *entry)
+{
+    const struct salvage_name *known = find_name(s, entry->keyspace);
+    lsm_slice value;
+    lsm_status status;
+
+    if (entry_is_absent(entry, s->now) || (known != NULL && known->is_dropped))
+        return LSM_OK;
+    status = read_value(s, entry, &value);
+    if (status == LSM_CORRUPT)
+        return LSM_OK;
+    TRY(status);
+    s->offered_record_count++;
+    s->offered_value_bytes += value.size;
+    return LSM_OK;
 }
 
 // --- the newest of everything ---
@@ -292,10 +374,10 @@ static lsm_status take_uncertain(struct salvage *s)
                                                                certain.it->entry.key, TS_MAX},
                                                 &start) < 0)
             TRY(newest_next(&certain));
-        s->losses.is_muted = false;
+        s->losses.is_muted = s->is_counting;
         if (!certain.is_valid || !entry_same_key(&certain.it->entry, &n.it->entry) ||
             certain.it->entry.ts < n.it->entry.ts)
-            TRY(take_entry(s, &n.it->entry, true));
+            TRY(s->is_counting ? count_entry(s, &n.it->entry) : take_entry(s, &n.it->entry, true));
         s->losses.is_muted = true;
         TRY(newest_next(&n));
     }
@@ -417,7 +499,10 @@ static lsm_status write_new(struct salvage *s)
     TRY(salvage_merge_add_log(&s->certain, s->log, true, s->scratch, &s->next_run_id));
     TRY(add_known_targets(s));
     TRY(take_certain(s));
-    if (s->request->take_uncertain) {
+    // With all tables whole, what of the log they were made of is worth nothing.
+    s->is_counting = !s->request->take_uncertain;
+    if (!s->is_counting || !s->source.has_manifest || s->losses.range_count > 0) {
+        s->losses.is_muted = s->is_counting;
         TRY(salvage_merge_add_log(&s->uncertain, s->log, false, s->scratch, &s->next_run_id));
         TRY(take_uncertain(s));
     }
@@ -468,6 +553,9 @@ static lsm_status fill_report(const struct salvage *s, uint64_t table_count,
         .lost_bytes = s->losses.bytes,
         .lost_frames = found.lost_frames,
         .lost_values = s->lost_values,
+        .range_count = s->losses.range_count,
+        .offered_record_count = s->offered_record_count,
+        .offered_value_bytes = s->offered_value_bytes,
         .keyspaces = mem_alloc_zeroed(s->target_count, sizeof *report->keyspaces),
     };
     if (report->keyspaces == NULL)
@@ -510,6 +598,8 @@ lsm_status db_salvage(const struct salvage_request *request, struct salvage_repo
     uint64_t table_count;
     lsm_status status;
 
+    s.losses.keys_fn = tell_range;
+    s.losses.keys_ctx = &s;
     salvage_merge_init(&s.certain, &s.losses);
     salvage_merge_init(&s.uncertain, &s.losses);
     status = read_source(&s);

@@ -24,6 +24,24 @@ struct salvage_loss {
 
 typedef void (*salvage_loss_fn)(void *ctx, const struct salvage_loss *loss);
 
+struct salvage_bound {
+    bool is_known; // otherwise that of the table, which nothing tells
+    bool is_included;
+    uint32_t keyspace;
+    char keyspace_name[256]; // or one made of its id
+    lsm_slice key;
+};
+
+// Keys that have lost a version: the value of one (`from` is `to`), or all that a damaged part
+// of a table may have held. They are gone, or back at an older version that stands elsewhere.
+struct salvage_range {
+    const char *file;
+    struct salvage_bound from;
+    struct salvage_bound to;
+};
+
+typedef void (*salvage_range_fn)(void *ctx, const struct salvage_range *range);
+
 struct salvage_request {
     struct env *env;            // of the damaged database
     const char *from;           // its directory; no process has it open
@@ -32,7 +50,8 @@ struct salvage_request {
     const char *to;             // where there is no database yet; NULL: only look
     const lsm_options *options; // of the new one; NULL: defaults
     bool take_uncertain;
-    salvage_loss_fn on_loss; // may be NULL
+    salvage_loss_fn on_loss;   // may be NULL
+    salvage_range_fn on_range; // may be NULL
     void *ctx;
 };
 
@@ -53,10 +72,15 @@ struct salvage_report {
     uint64_t frame_count;           // of the log, taken
     uint64_t uncertain_frame_count; // intact, and not taken unless asked for
     uint64_t loss_count;
-    uint64_t lost_bytes;   // of blocks and frames, as far as known
-    uint64_t lost_frames;  // of the log, by its sequence numbers, beside those before its start
-    uint64_t lost_values;  // newest versions whose value does not verify: their keys are left out
-    uint64_t record_count; // of all keyspaces
+    uint64_t lost_bytes;  // of blocks and frames, as far as known
+    uint64_t lost_frames; // of the log, by its sequence numbers, beside those before its start
+    uint64_t lost_values; // newest versions whose value does not verify: their keys are left out
+    uint64_t range_count; // of keys that a damaged part of a table may have held
+    // What of the uncertain nothing certain is newer than, and take_uncertain would bring; counted
+    // when it was not asked for, and something may be gone that it holds.
+    uint64_t offered_record_count;
+    uint64_t offered_value_bytes;
+    uint64_t record_count;               // of all keyspaces
     struct salvaged_keyspace *keyspaces; // by id, the uncertain ones last
     size_t keyspace_count;
 };

@@ -7,17 +7,33 @@
 #include "manifest/manifest.h"
 #include "sstable/table_core.h"
 
+// Of keys whose versions are lost; NULL: not known. Slices live during the call only.
+struct lost_keys {
+    const char *file;
+    const struct ikey *from;
+    const struct ikey *to;
+    bool has_from; // `from` itself may be among them
+    bool has_to;
+};
+
+typedef void (*lost_keys_fn)(void *ctx, const struct lost_keys *keys);
+
 // Where losses are told and counted.
 struct salvage_losses {
     salvage_loss_fn fn; // may be NULL
     void *ctx;
+    lost_keys_fn keys_fn; // may be NULL
+    void *keys_ctx;
     bool is_muted; // reading a second time
     uint64_t count;
     uint64_t bytes;
+    uint64_t range_count;
 };
 
 void salvage_lose(struct salvage_losses *losses, const char *file, uint64_t offset, uint64_t size,
                   const char *what);
+
+void salvage_lose_keys(struct salvage_losses *losses, const struct lost_keys *keys);
 
 // Whether a failure is not damage but want of memory or descriptors, which ends it all.
 static inline bool salvage_is_stopped(lsm_status status)

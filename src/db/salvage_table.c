@@ -3,6 +3,9 @@
 // A block verifies by itself, with the uuid of its file. Where index or footer are lost the
 // blocks are found by their trailers, one behind the other; data blocks come first in a file,
 // and an index, which has the form of one, gives itself away by a timestamp of 0.
+//
+// What a damaged part has held, nobody knows; but keys are in order, so it lies between the
+// last intact one before and the first behind, or the bounds that are known of the table.
 
 #include "base/alloc.h"
 #include "db/salvage_part.h"
@@ -20,6 +23,15 @@ void salvage_lose(struct salvage_losses *losses, const char *file, uint64_t offs
     losses->bytes += size;
     if (losses->fn != NULL)
         losses->fn(losses->ctx, &loss);
+}
+
+void salvage_lose_keys(struct salvage_losses *losses, const struct lost_keys *keys)
+{
+    if (losses->is_muted)
+        return;
+    losses->range_count++;
+    if (losses->keys_fn != NULL)
+        losses->keys_fn(losses->keys_ctx, keys);
 }
 
 void salvage_table_release(struct salvage_table *table)
@@ -106,6 +118,8 @@ struct reading {
     uint32_t index_next;
     uint64_t at; // of the next block, without an index
     struct block_search search;
+    bool has_gap;   // since the last block that was taken
+    bool has_taken; // a block; the lane's `last` is of this table then
 
     struct block *block; // NULL: take the next one
     struct block_view view;
@@ -132,7 +146,8 @@ struct lane {
     struct reading reading; // its file is NULL between tables
     struct ikey last;       // of the block before
     lsm_buf last_key;
-    uint8_t *key; // of the entry at hand, BLOCK_KEY_ROOM_MAX bytes
+    uint8_t *key;       // of the entry at hand, BLOCK_KEY_ROOM_MAX bytes
+    uint8_t *separator; // as many
 };
 
 static struct lane *lane_of(struct iter *it)
@@ -147,6 +162,65 @@ static lsm_status lose_part(struct lane *lane, uint64_t offset, uint64_t size, l
         return status;
     salvage_lose(lane->losses, lane->reading.name.text, offset, size, lsm_errmsg());
     return LSM_OK;
+}
+
+// --- between which keys ---
+
+static const struct table_meta *meta_at_hand(const struct lane *lane)
+{
+    return lane->tables[lane->next_table - 1].meta;
+}
+
+// Tells the keys from the last block that was taken, or the start of the table, up to `to`.
+static void tell_gap(struct lane *lane, const struct ikey *to, bool has_to)
+{
+    const struct reading *r = &lane->reading;
+    const struct table_meta *meta = meta_at_hand(lane);
+    const struct ikey *start = meta == NULL ? NULL : &meta->smallest;
+    const struct lost_keys keys = {.file = r->name.text,
+                                   .from = r->has_taken ? &lane->last : start,
+                                   .to = to,
+                                   .has_from = !r->has_taken,
+                                   .has_to = has_to};
+
+    salvage_lose_keys(lane->losses, &keys);
+}
+
+// Whether versions of the first key of the block at hand may have stood before it: the index
+// says where the block that is lost has ended.
+static bool may_begin_before(struct lane *lane, const struct entry *first)
+{
+    const struct reading *r = &lane->reading;
+    struct entry separator;
+
+    if (r->index == NULL || r->index_next < 2)
+        return true;
+    separator = block_assemble(&r->index_view, r->index_next - 2, lane->separator);
+    return entry_same_key(&separator, first);
+}
+
+// A block has been taken: what lies between it and the one before is known now.
+static void close_gap(struct lane *lane)
+{
+    struct reading *r = &lane->reading;
+    const struct table_meta *meta = meta_at_hand(lane);
+    const struct entry first = block_assemble(&r->view, 0, lane->key);
+    const struct ikey at = entry_ikey(&first);
+
+    if (r->has_gap || (!r->has_taken && meta != NULL && ikey_compare(&meta->smallest, &at) < 0))
+        tell_gap(lane, &at, may_begin_before(lane, &first));
+    r->has_gap = false;
+    r->has_taken = true;
+}
+
+// The table has no more blocks that can be taken.
+static void close_last_gap(struct lane *lane)
+{
+    const struct reading *r = &lane->reading;
+    const struct table_meta *meta = meta_at_hand(lane);
+
+    if (meta == NULL ? r->has_gap : !r->has_taken || ikey_compare(&lane->last, &meta->largest) < 0)
+        tell_gap(lane, meta == NULL ? NULL : &meta->largest, true);
 }
 
 static lsm_status read_index(struct reading *r)
@@ -180,6 +254,8 @@ static lsm_status open_table(struct lane *lane)
 
     if (status != LSM_OK) {
         status = lose_part(lane, 0, table->meta == NULL ? 0 : table->meta->size, status);
+        if (status == LSM_OK)
+            close_last_gap(lane);
         reading_release(r);
         return status;
     }
@@ -231,8 +307,10 @@ static lsm_status find_block(struct lane *lane, struct block_place *out)
 
     if (status == LSM_OK || status == LSM_NOT_FOUND)
         r->at = status == LSM_OK ? out->offset : r->size;
-    if (r->at > from)
+    if (r->at > from) {
         salvage_lose(lane->losses, r->name.text, from, r->at - from, "no block that verifies");
+        r->has_gap = true;
+    }
     return status;
 }
 
@@ -266,6 +344,7 @@ static lsm_status next_block(struct lane *lane, bool *found)
         const lsm_status status = read_data(lane, &place);
 
         *found = status == LSM_OK;
+        r->has_gap |= !*found;
         TRY(lose_part(lane, place.offset, block_place_end(&place) - place.offset, status));
     }
     return LSM_OK;
@@ -282,8 +361,12 @@ static lsm_status advance(struct lane *lane, bool *found)
             continue;
         }
         TRY(next_block(lane, found));
-        if (!*found)
+        if (*found) {
+            close_gap(lane);
+        } else {
+            close_last_gap(lane);
             reading_release(&lane->reading);
+        }
     }
     return LSM_OK;
 }
@@ -330,6 +413,7 @@ static void lane_close(struct iter *it)
     reading_release(&lane->reading);
     lsm_buf_free(&lane->last_key);
     mem_free(lane->key);
+    mem_free(lane->separator);
     mem_free(lane);
 }
 
@@ -341,10 +425,12 @@ lsm_status salvage_lane_new(const struct salvage_table *tables, size_t count,
         .first = lane_first, .next = lane_next, .close = lane_close};
     struct lane *lane = mem_alloc_zeroed(1, sizeof *lane);
     uint8_t *key = mem_alloc(BLOCK_KEY_ROOM_MAX);
+    uint8_t *separator = mem_alloc(BLOCK_KEY_ROOM_MAX);
 
-    if (lane == NULL || key == NULL) {
+    if (lane == NULL || key == NULL || separator == NULL) {
         mem_free(lane);
         mem_free(key);
+        mem_free(separator);
         return lsm_fail(LSM_NO_MEMORY, "salvage: %zu tables", count);
     }
     *lane = (struct lane){.base.ops = &ops,
@@ -352,7 +438,8 @@ lsm_status salvage_lane_new(const struct salvage_table *tables, size_t count,
                           .count = count,
                           .decompressors = decompressors,
                           .losses = losses,
-                          .key = key};
+                          .key = key,
+                          .separator = separator};
     *out = &lane->base;
     return LSM_OK;
 }

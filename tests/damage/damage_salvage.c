@@ -3,7 +3,7 @@
 // What is salvaged was committed, each value under its own key. With nothing damaged, or only
 // what says how the rest belongs together, it is exactly what the database held. When one byte
 // is damaged, at most what lay in that block or frame is lost, and nothing that the damaged
-// database still answers.
+// database still answers. Of a damaged table the keys are told between which something is lost.
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -74,6 +74,17 @@ static unsigned count_differences(const struct answers *a, const struct answers 
             count += a->numbers[i][key] != b->numbers[i][key];
     }
     return count;
+}
+
+// What a table has lost is told by its keys.
+static void check_told(struct salvage_test *t, const struct answers *found, const char *what)
+{
+    for (unsigned i = 0; i < IMAGE_KEYSPACES; i++)
+        for (unsigned key = 0; key < IMAGE_KEYS; key++)
+            if (found->numbers[i][key] != t->images.newer_answers.numbers[i][key] &&
+                !salvage_has_told(i, key))
+                campaign_violation(&t->campaign, "%s: keyspace %u key %u is lost and not told",
+                                   what, i, key);
 }
 
 static void run_whole(struct salvage_test *t, const char *what, uint64_t losses_max)
@@ -174,6 +185,8 @@ static void run_flip(struct salvage_test *t)
     env = load(t);
     salvage(t, env, &report, &found, what);
     check_flip(t, env, &found, allowed, what);
+    if (file->kind == FILENAME_TABLE)
+        check_told(t, &found, what);
     if (report.loss_count == 0 && count_differences(&found, &t->images.newer_answers) > 0)
         campaign_violation(&t->campaign, "%s: no loss is told", what);
     t->complete += count_differences(&found, &t->images.newer_answers) == 0;
@@ -202,9 +215,35 @@ static void run_missing(struct salvage_test *t)
         salvage(t, env, &report, &found, what);
         if (report.loss_count == 0 && report.uncertain_frame_count == 0)
             campaign_violation(&t->campaign, "%s: no loss is told", what);
+        if (file->kind == FILENAME_TABLE)
+            check_told(t, &found, what);
         salvage_report_release(&report);
         env_memory_free(env);
     }
+}
+
+// Of a table that is cut off somewhere, what lay behind is told.
+static void run_cut(struct salvage_test *t)
+{
+    struct salvage_report report;
+    struct image_file *file;
+    struct answers found;
+    struct env *env;
+    char what[128];
+
+    restore(t);
+    do
+        file = &t->image.files[random_below(&t->random, t->image.count)];
+    while (file->kind != FILENAME_TABLE);
+    image_put(&t->image, file->name, file->bytes, (size_t)random_below(&t->random, file->size));
+    (void)snprintf(what, sizeof what, "%s cut to %zu bytes", file->name, file->size);
+    env = load(t);
+    salvage(t, env, &report, &found, what);
+    if (report.loss_count == 0)
+        campaign_violation(&t->campaign, "%s: no loss is told", what);
+    check_told(t, &found, what);
+    salvage_report_release(&report);
+    env_memory_free(env);
 }
 
 // --- anything ---
@@ -251,6 +290,8 @@ int main(int argc, char **argv)
         run_missing(&t);
         for (int i = 0; i < CASES; i++)
             run_flip(&t);
+        for (int i = 0; i < CASES; i++)
+            run_cut(&t);
         for (int i = 0; i < CASES; i++)
             run_wild(&t);
     }

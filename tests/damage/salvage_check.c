@@ -3,6 +3,45 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static bool is_told[IMAGE_KEYSPACES][IMAGE_KEYS];
+
+static bool is_behind(const struct salvage_bound *from, uint32_t keyspace, lsm_slice key)
+{
+    int order;
+
+    if (!from->is_known || keyspace != from->keyspace)
+        return !from->is_known || keyspace > from->keyspace;
+    order = slice_compare(key, from->key);
+    return from->is_included ? order >= 0 : order > 0;
+}
+
+static bool is_before(const struct salvage_bound *to, uint32_t keyspace, lsm_slice key)
+{
+    int order;
+
+    if (!to->is_known || keyspace != to->keyspace)
+        return !to->is_known || keyspace < to->keyspace;
+    order = slice_compare(key, to->key);
+    return to->is_included ? order <= 0 : order < 0;
+}
+
+// salvage_range_fn.
+static void note_range(void *ctx, const struct salvage_range *range)
+{
+    char text[16];
+
+    (void)ctx;
+    for (unsigned i = 0; i < IMAGE_KEYSPACES; i++)
+        for (unsigned key = 0; key < IMAGE_KEYS; key++)
+            is_told[i][key] |= is_behind(&range->from, i + 1, image_key(key, text)) &&
+                               is_before(&range->to, i + 1, image_key(key, text));
+}
+
+bool salvage_has_told(unsigned keyspace, unsigned key)
+{
+    return is_told[keyspace][key];
+}
+
 bool salvage_image(struct campaign *campaign, struct env *env, const struct image *image,
                    bool take_uncertain, const char *what, struct salvage_report *report,
                    lsm_db **db)
@@ -12,8 +51,10 @@ bool salvage_image(struct campaign *campaign, struct env *env, const struct imag
                                             .from = DAMAGE_DIR,
                                             .to = SALVAGED_DIR,
                                             .options = &options,
-                                            .take_uncertain = take_uncertain};
+                                            .take_uncertain = take_uncertain,
+                                            .on_range = note_range};
 
+    memset(is_told, 0, sizeof is_told);
     image_options(&options, env);
     if (db_salvage(&request, report) != LSM_OK) {
         campaign_violation(campaign, "%s: salvage fails: %s", what, lsm_errmsg());

@@ -14,6 +14,8 @@
 bool salvage_image(struct campaign *campaign, struct env *env, const struct image *image,
                    bool take_uncertain, const char *what, struct salvage_report *report,
                    lsm_db **db);
+// Whether the last salvage has told that a version of the key is lost.
+bool salvage_has_told(unsigned keyspace, unsigned key);
 // Verifies the new database and closes it.
 void salvage_close(lsm_db *db);
 

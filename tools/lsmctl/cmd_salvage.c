@@ -28,6 +28,7 @@ static const struct flag salvage_flags[] = {
 struct salvage_output {
     const struct tool *tool;
     cJSON *losses; // with --json
+    cJSON *ranges;
 };
 
 // salvage_loss_fn.
@@ -47,6 +48,82 @@ static void tell_loss(void *ctx, const struct salvage_loss *loss)
     json_add_u64(object, "offset_bytes", loss->offset);
     json_add_u64(object, "size_bytes", loss->size);
     json_add_bytes(object, "message", slice_of(loss->what), false);
+}
+
+static void bound_to_json(cJSON *object, const struct salvage_bound *bound,
+                          const char *const keys[3])
+{
+    if (!bound->is_known)
+        return;
+    json_add_bytes(object, keys[0], slice_of(bound->keyspace_name), false);
+    json_add_bytes(object, keys[1], bound->key, false);
+    json_add_bool(object, keys[2], bound->is_included);
+}
+
+static void print_key(const char *words, const struct salvage_bound *bound)
+{
+    printf(" %s '", words);
+    print_bytes(bound->key, false);
+    putchar('\'');
+}
+
+static void print_keyspace(const struct salvage_bound *bound)
+{
+    fputs(" of ", stdout);
+    print_bytes(slice_of(bound->keyspace_name), false);
+}
+
+static bool is_one_key(const struct salvage_range *range)
+{
+    return range->from.is_known && range->to.is_known &&
+           range->from.keyspace == range->to.keyspace &&
+           slice_equal(range->from.key, range->to.key);
+}
+
+static void print_range(const struct salvage_range *range)
+{
+    const bool is_one_keyspace =
+        range->from.is_known && range->to.is_known && range->from.keyspace == range->to.keyspace;
+
+    printf("%slost%s ", colour(stdout, COLOUR_RED), colour(stdout, COLOUR_NONE));
+    if (is_one_key(range)) {
+        print_key("the newest of key", &range->to);
+        print_keyspace(&range->to);
+    } else if (!range->from.is_known && !range->to.is_known) {
+        fputs(" keys that nothing tells", stdout);
+    } else {
+        fputs(" keys", stdout);
+        if (range->from.is_known) {
+            print_key(range->from.is_included ? "from" : "after", &range->from);
+            if (!is_one_keyspace)
+                print_keyspace(&range->from);
+        }
+        if (range->to.is_known) {
+            if (range->from.is_known && !range->from.is_included)
+                fputs(" and", stdout);
+            print_key(range->to.is_included ? "up to" : "before", &range->to);
+            print_keyspace(&range->to);
+        }
+    }
+    printf(" in %s\n", range->file);
+}
+
+// salvage_range_fn.
+static void tell_range(void *ctx, const struct salvage_range *range)
+{
+    static const char *const from_keys[3] = {"from_keyspace", "from_key", "from_included"};
+    static const char *const to_keys[3] = {"to_keyspace", "to_key", "to_included"};
+    const struct salvage_output *output = ctx;
+    cJSON *object;
+
+    if (!output->tool->json) {
+        print_range(range);
+        return;
+    }
+    object = json_append_object(output->ranges);
+    json_add_text(object, "file", range->file);
+    bound_to_json(object, &range->from, from_keys);
+    bound_to_json(object, &range->to, to_keys);
 }
 
 // --- the report ---
@@ -86,14 +163,24 @@ static void print_report(const struct salvage_report *report)
     if (report->lost_values > 0)
         printf("%" PRIu64 " key%s left out: the newest value is lost\n", report->lost_values,
                report->lost_values == 1 ? " is" : "s are");
-    if (report->uncertain_frame_count > 0 && !report->has_manifest)
+    if (report->lost_frames > 0)
+        puts("of commits of the log nothing tells the keys");
+    if (report->range_count > 0)
+        puts("of these keys, what stands nowhere else is gone, or an older version is back");
+    if (report->offered_record_count > 0)
+        printf("--uncertain would bring %" PRIu64
+               " record%s with %s of values, which may have been "
+               "deleted, apart\n",
+               report->offered_record_count, plural(report->offered_record_count),
+               human_bytes(report->offered_value_bytes).text);
+    else if (report->uncertain_frame_count > 0 && !report->has_manifest)
         printf("%" PRIu64 " commit%s may have been undone later; --uncertain salvages %s apart\n",
                report->uncertain_frame_count, plural(report->uncertain_frame_count),
                report->uncertain_frame_count == 1 ? "it" : "them");
     print_keyspaces(report);
 }
 
-static void print_json(const struct salvage_report *report, cJSON *losses)
+static void print_json(const struct salvage_report *report, const struct salvage_output *output)
 {
     cJSON *object = json_object();
     cJSON *keyspaces = json_add_array(object, "keyspaces");
@@ -118,7 +205,10 @@ static void print_json(const struct salvage_report *report, cJSON *losses)
     json_add_u64(object, "lost_commits", report->lost_frames);
     json_add_u64(object, "lost_values", report->lost_values);
     json_add_u64(object, "lost_bytes", report->lost_bytes);
-    cJSON_AddItemToObject(object, "losses", losses);
+    json_add_u64(object, "offered_records", report->offered_record_count);
+    json_add_u64(object, "offered_value_bytes", report->offered_value_bytes);
+    cJSON_AddItemToObject(object, "losses", output->losses);
+    cJSON_AddItemToObject(object, "lost_ranges", output->ranges);
     json_print(object);
 }
 
@@ -159,6 +249,7 @@ static lsm_status run_salvage(struct tool *tool)
         .options = tool->options,
         .take_uncertain = settings->uncertain,
         .on_loss = tell_loss,
+        .on_range = tell_range,
         .ctx = &output,
     };
     struct salvage_report report;
@@ -172,17 +263,17 @@ static lsm_status run_salvage(struct tool *tool)
         return usage_error(tool, "'%s' is not a uuid", settings->database);
     TRY(check_unused(request.from));
     output.losses = json_array();
+    output.ranges = json_array();
     status = db_salvage(&request, &report);
-    if (status != LSM_OK) {
-        cJSON_Delete(output.losses);
-        return status;
-    }
-    if (tool->json) {
-        print_json(&report, output.losses);
+    if (status == LSM_OK && tool->json) {
+        print_json(&report, &output);
     } else {
         cJSON_Delete(output.losses);
-        print_report(&report);
+        cJSON_Delete(output.ranges);
     }
+    TRY(status);
+    if (!tool->json)
+        print_report(&report);
     status = salvage_verdict(tool, &report);
     salvage_report_release(&report);
     return status;
@@ -197,12 +288,14 @@ const struct command salvage_commands[] = {
      .summary = "Rebuild what is intact of a damaged database as a new one",
      .details =
          "Of each key the newest version that verifies is taken, from tables and from the log; a\n"
-         "commit of the log is taken whole or not at all. Each place that is damaged is told. DB\n"
-         "is not written to, and must not be open anywhere.\n\n"
+         "commit of the log is taken whole or not at all. Each place that is damaged is told, and\n"
+         "of a table the keys between which something is lost: those are gone, or back at an "
+         "older\n"
+         "version. DB is not written to, and must not be open anywhere.\n\n"
          "Works without CURRENT and without a manifest, too: then all tables are taken, keyspaces\n"
          "may be named by their ids, and keys that were deleted long ago may be back. What of the\n"
          "log may have been deleted in a part that is gone, --uncertain salvages into keyspaces\n"
-         "called NAME.uncertain.\n\n"
+         "called NAME.uncertain; what it would bring is told.\n\n"
          "When CURRENT is lost and files of several databases lie in DB, their uuids are told, "
          "and\n"
          "--database names the one to take. NEWDB does not open until the salvage has finished.\n\n"

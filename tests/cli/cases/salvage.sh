@@ -43,6 +43,24 @@ t scan partly
 flip "$table" 140
 t_masked verify db
 
+# Between which keys a damaged table has lost something, and what the log that it was made from
+# would bring.
+seq -f 'key%04g' 2000 | sed 's/$/\tvalue/' | "$lsmctl" load big -q
+head -c 30000 /dev/zero | tr '\0' x | "$lsmctl" put big docs -f - -q
+"$lsmctl" compact big -q
+"$lsmctl" put big z 1 -q
+"$lsmctl" compact big -q # the log goes on in another segment
+mkdir damaged && cp -r big/. damaged
+table=$(echo big/*.sst)
+table=damaged/$(basename "${table%% *}")
+flip "$table" 3000
+t salvage damaged --dry-run | mask_numbers | sed "s/'key[^']*'/KEY/g"
+"$lsmctl" salvage damaged --dry-run --json 2>&1 | mask_numbers | grep -o '"lost_ranges":.*'
+rm "$table"
+t_masked salvage damaged --dry-run
+t_masked salvage damaged apart --uncertain
+"$lsmctl" get apart docs -k default.uncertain --raw | wc -c
+
 # Files of two databases, and nothing says which counts.
 "$lsmctl" put other a stranger -q
 cp other/*.vlog db/900000.vlog
