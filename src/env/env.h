@@ -87,6 +87,9 @@ struct env_ops {
     lsm_status (*file_allocate)(struct file *file, uint64_t offset, uint64_t size);
     lsm_status (*file_truncate)(struct file *file, uint64_t size);
     lsm_status (*file_size)(struct file *file, uint64_t *size);
+    // How many names the file has, in whatever directories: more than one when somebody has
+    // made a hard link, as a copy by `cp -al` is; 0 once it has been removed.
+    lsm_status (*file_name_count)(struct file *file, uint64_t *count);
     // A hint that the range will be read soon.
     void (*file_prefetch)(struct file *file, uint64_t offset, uint64_t size);
     // Releases the file in any case; the failure is of bytes written before.
@@ -204,6 +207,11 @@ static inline lsm_status file_truncate(struct file *file, uint64_t size)
 static inline lsm_status file_size(struct file *file, uint64_t *size)
 {
     return file->env->ops->file_size(file, size);
+}
+
+static inline lsm_status file_name_count(struct file *file, uint64_t *count)
+{
+    return file->env->ops->file_name_count(file, count);
 }
 
 static inline void file_prefetch(struct file *file, uint64_t offset, uint64_t size)

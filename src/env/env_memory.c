@@ -370,6 +370,17 @@ static lsm_status memory_file_size(struct file *file, uint64_t *size)
     return LSM_OK;
 }
 
+// There are no links in memory.
+static lsm_status memory_file_name_count(struct file *file, uint64_t *count)
+{
+    struct memory_tree *tree = tree_of(file->env);
+
+    mutex_lock(&tree->mu);
+    *count = memory_file(file)->node->name == NULL ? 0 : 1;
+    mutex_unlock(&tree->mu);
+    return LSM_OK;
+}
+
 static lsm_status memory_file_close(struct file *file)
 {
     struct memory_tree *tree = tree_of(file->env);
@@ -437,6 +448,7 @@ lsm_status env_memory_new(struct env **out)
         .file_allocate = memory_file_allocate,
         .file_truncate = memory_file_truncate,
         .file_size = memory_file_size,
+        .file_name_count = memory_file_name_count,
         .file_prefetch = memory_file_hint,
         .file_close = memory_file_close,
         .clock_mono_ns = memory_clock_mono_ns,

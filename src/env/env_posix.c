@@ -408,6 +408,16 @@ static lsm_status posix_file_size(struct file *file, uint64_t *size)
     return LSM_OK;
 }
 
+static lsm_status posix_file_name_count(struct file *file, uint64_t *count)
+{
+    struct stat st;
+
+    if (fstat(posix_file(file)->fd, &st) != 0)
+        return posix_fail(INTENT_READ, "examine", file->name);
+    *count = (uint64_t)st.st_nlink;
+    return LSM_OK;
+}
+
 // For file systems that cannot allocate: zeroes from the end of the file on, for
 // what lies before it is written already.
 static lsm_status write_zeroes(struct file *file, uint64_t offset, uint64_t end)
@@ -541,6 +551,7 @@ struct env *env_posix(void)
         .file_allocate = posix_file_allocate,
         .file_truncate = posix_file_truncate,
         .file_size = posix_file_size,
+        .file_name_count = posix_file_name_count,
         .file_prefetch = posix_file_prefetch,
         .file_close = posix_file_close,
         .clock_mono_ns = posix_clock_mono_ns,

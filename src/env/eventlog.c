@@ -234,13 +234,27 @@ static lsm_status rotate_locked(struct eventlog *log)
     return open_file_locked(log);
 }
 
+// Whether the next line begins a new file: the file is full, or has another name, by which it
+// is the history of a copy. Asked for each line, for a copy may be made at any time.
+static lsm_status is_complete_locked(struct eventlog *log, const struct line *line, bool *out)
+{
+    uint64_t names;
+
+    TRY(file_name_count(log->file, &names));
+    *out = names > 1 || (log->size > 0 && log->size + line->size > log->size_max);
+    return LSM_OK;
+}
+
 // After a failure the next event takes the place of the one that is lost, with
 // what was written of it.
 static lsm_status append_locked(struct eventlog *log, const struct line *line)
 {
+    bool is_complete = false;
     lsm_status status = open_file_locked(log);
 
-    if (status == LSM_OK && log->size > 0 && log->size + line->size > log->size_max)
+    if (status == LSM_OK)
+        status = is_complete_locked(log, line, &is_complete);
+    if (status == LSM_OK && is_complete)
         status = rotate_locked(log);
     if (status == LSM_OK)
         status = file_write_one(log->file, log->size, slice_make(line->text, line->size));

@@ -240,13 +240,17 @@ lsm_status segment_cut_found(struct segment *segment, uint64_t size)
 {
     CLEANUP(file_closep) struct file *file = NULL;
     struct dir *dir = segment->store->dir;
-    uint64_t found;
+    uint64_t found, names;
 
     TRY(poison_check(segment->store->poison));
     TRY(file_stat(dir, segment->reading.name, &found));
     if (found <= size)
         return LSM_OK;
     TRY(file_open(dir, segment->reading.name, FILE_WRITE, &file));
+    TRY(file_name_count(file, &names));
+    if (names > 1 && !PLANTED(CUT_LINKED_FILE))
+        return lsm_fail(LSM_BUSY, "%s: has %" PRIu64 " names, and stays as it is for the others",
+                        segment->reading.name, names);
     return file_truncate(file, size);
 }
 

@@ -70,7 +70,8 @@ void segment_writeback(struct segment *segment, uint64_t offset, uint64_t size);
 lsm_status segment_regain(struct segment *segment, uint64_t from, uint64_t to);
 // Cuts a segment that an earlier process has written to its final `size`, if its file is
 // longer: a crash leaves the room that was allocated. Whatever becomes of this, the
-// bytes below are as durable as they were.
+// bytes below are as durable as they were. LSM_BUSY, and nothing is changed, when the file
+// has another name: by that it belongs to a copy, whose commits may lie behind `size`.
 lsm_status segment_cut_found(struct segment *segment, uint64_t size);
 
 // Serialises syncs of the segment (LOCK_SEGMENT_SYNC); held for the functions below.

@@ -254,7 +254,7 @@ Test(publish_check, notices_an_unlink_before_the_edit_is_durable)
     edit.number = 2;
     assert_ok(edit_remove_table(&edit, 0, 7));
     assert_ok(manifest_frame_encode(&edit, &manifest.uuid, manifest.size, &frame));
-    assert_ok(file_open(f.dir, "MANIFEST-000005", FILE_WRITE, &file));
+    assert_ok(sim_open_to_change(f.dir, "MANIFEST-000005", &file));
     assert_ok(file_write_one(file, manifest.size, slice_of_buf(&frame)));
     assert_ok(file_unlink(f.dir, "000007.sst"));
     assert_ok(file_close(file));
@@ -287,7 +287,7 @@ Test(publish_check, notices_a_frame_that_claims_too_much)
     make_file("000001.vlog", 128, true);
     assert_ok(dir_sync(f.dir));
     header.mark = (struct log_position){.segment = 1, .offset = 128};
-    assert_ok(file_open(f.dir, "000001.vlog", FILE_WRITE, &file));
+    assert_ok(sim_open_to_change(f.dir, "000001.vlog", &file));
     frame_header_encode(&header, &uuid, 128, bytes);
     assert_ok(file_write_one(file, 128, slice_make(bytes, sizeof bytes)));
     cr_assert(eq(u64, f.check.violations, 0), "%s", f.check.what);

@@ -200,7 +200,7 @@ Test(recovery, a_durable_frame_with_a_malformed_entry_is_damage)
     put_all(NULL, 0, 10);
     db_fixture_close(&f); // all of the log is durable
     assert_ok(dir_open(sim_env(f.sim), DB_DIR, false, &dir));
-    assert_ok(file_open(dir, "000001.vlog", FILE_WRITE, &file));
+    assert_ok(sim_open_to_change(dir, "000001.vlog", &file));
     assert_status(segment_scan(dir, "000001.vlog", true, spoil, file), LSM_BUSY);
     assert_ok(file_close(file));
     dir_close(dir);

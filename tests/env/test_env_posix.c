@@ -49,6 +49,19 @@ static const char *path_of(const char *name)
     return path;
 }
 
+static const char *content_of(const char *name)
+{
+    static char text[256];
+    struct file *file = NULL;
+    size_t got;
+
+    assert_ok(file_open(f.dir, name, FILE_READ, &file));
+    assert_ok(file_read(file, 0, text, sizeof text - 1, &got));
+    file_close_quietly(file);
+    text[got] = '\0';
+    return text;
+}
+
 static void create_closed(const char *name, const char *text)
 {
     struct file *file = NULL;
@@ -378,4 +391,150 @@ Test(posix, a_lock_file_with_anything_in_it_is_taken)
     dir_unlock(f.env, lock);
     cr_assert(mkdir(path_of("d"), 0700) == 0);
     assert_status(dir_lock(f.dir, "d", &lock), LSM_INVALID);
+}
+
+// --- the lock of a copy by hard links ---
+
+static uint64_t name_count_of(const char *name)
+{
+    struct stat st;
+
+    cr_assert(stat(path_of(name), &st) == 0);
+    return st.st_nlink;
+}
+
+// Two directories with one lock file, as `cp -al` leaves them.
+static void make_copy(struct dir **original, struct dir **copy)
+{
+    char from[256];
+    struct dir_lock *lock;
+
+    assert_ok(dir_open(f.env, path_of("original"), true, original));
+    assert_ok(dir_open(f.env, path_of("copy"), true, copy));
+    assert_ok(dir_lock(*original, "LOCK", &lock));
+    dir_unlock(f.env, lock);
+    (void)snprintf(from, sizeof from, "%s", path_of("original/LOCK"));
+    cr_assert(link(from, path_of("copy/LOCK")) == 0);
+}
+
+static int lock_at(const char *path)
+{
+    struct dir *dir = NULL;
+    struct dir_lock *lock = NULL;
+
+    if (dir_open(f.env, path_of(path), false, &dir) != LSM_OK)
+        return 99;
+    return (int)dir_lock(dir, "LOCK", &lock);
+}
+
+static int lock_original(void)
+{
+    return lock_at("original");
+}
+
+static int lock_copy(void)
+{
+    return lock_at("copy");
+}
+
+Test(posix, a_copy_by_hard_links_is_taken_by_a_lock_file_of_its_own)
+{
+    struct dir *original, *copy;
+    struct dir_lock *lock, *second;
+    char before[64];
+
+    make_copy(&original, &copy);
+    (void)snprintf(before, sizeof before, "%s", content_of("original/LOCK"));
+    assert_ok(dir_lock(copy, "LOCK", &second));
+    cr_assert(eq(u64, name_count_of("original/LOCK"), 1));
+    cr_assert(eq(u64, name_count_of("copy/LOCK"), 1));
+    cr_assert(eq(str, (char *)content_of("original/LOCK"), (char *)before));
+    cr_assert(eq(int, in_child(lock_copy), LSM_LOCKED));
+    assert_ok(dir_lock(original, "LOCK", &lock));
+    cr_assert(eq(int, in_child(lock_original), LSM_LOCKED));
+    cr_assert(eq(int, in_child(lock_copy), LSM_LOCKED));
+    dir_unlock(f.env, lock);
+    cr_assert(eq(int, in_child(lock_original), LSM_OK));
+    dir_unlock(f.env, second);
+    dir_close(original);
+    dir_close(copy);
+}
+
+// The lock file has two names while it is held; its holder's directory stays locked all the same.
+Test(posix, a_copy_made_while_the_original_is_held_is_free_and_the_original_is_not)
+{
+    struct dir *original, *copy;
+    struct dir_lock *lock;
+
+    make_copy(&original, &copy);
+    cr_assert(unlink(path_of("copy/LOCK")) == 0);
+    assert_ok(dir_lock(original, "LOCK", &lock));
+    {
+        char from[256];
+
+        (void)snprintf(from, sizeof from, "%s", path_of("original/LOCK"));
+        cr_assert(link(from, path_of("copy/LOCK")) == 0);
+    }
+    cr_assert(eq(int, in_child(lock_original), LSM_LOCKED));
+    cr_assert(eq(u64, name_count_of("original/LOCK"), 2), "and its lock file stays");
+    cr_assert(eq(int, in_child(lock_copy), LSM_OK));
+    cr_assert(eq(int, in_child(lock_original), LSM_LOCKED));
+    dir_unlock(f.env, lock);
+    cr_assert(eq(int, in_child(lock_original), LSM_OK));
+    dir_close(original);
+    dir_close(copy);
+}
+
+// Many processes at one lock file with two names: one of them takes each directory.
+Test(posix, of_processes_that_race_for_a_copy_one_takes_it)
+{
+    for (int round = 0; round < 20; round++) {
+        struct dir *original, *copy;
+        pid_t children[12];
+        int taken[2] = {0, 0};
+        int gate[2];
+
+        make_copy(&original, &copy);
+        cr_assert(pipe(gate) == 0);
+        for (int i = 0; i < 12; i++) {
+            children[i] = fork();
+            if (children[i] == 0) {
+                int status;
+                char byte;
+
+                close(gate[1]);
+                (void)!read(gate[0], &byte, 1); // until the gate opens
+                status = i % 2 == 0 ? lock_original() : lock_copy();
+                if (status == LSM_OK)
+                    (void)pause(); // keeps it
+                _exit(status == LSM_LOCKED ? 0 : 1);
+            }
+        }
+        close(gate[0]);
+        close(gate[1]);
+        // Whoever does not take it ends; the two that do are left.
+        for (int left = 12; left > 2; left--) {
+            int status = 0;
+            const pid_t ended = waitpid(-1, &status, 0);
+
+            cr_assert(eq(int, status, 0));
+            for (int i = 0; i < 12; i++) {
+                if (children[i] == ended)
+                    children[i] = 0;
+            }
+        }
+        for (int i = 0; i < 12; i++) {
+            if (children[i] == 0)
+                continue;
+            taken[i % 2]++;
+            cr_assert(kill(children[i], SIGKILL) == 0);
+            cr_assert(waitpid(children[i], NULL, 0) == children[i]);
+        }
+        cr_assert(eq(int, taken[0], 1));
+        cr_assert(eq(int, taken[1], 1));
+        dir_close(original);
+        dir_close(copy);
+        cr_assert(unlink(path_of("original/LOCK")) == 0);
+        cr_assert(unlink(path_of("copy/LOCK")) == 0);
+    }
 }

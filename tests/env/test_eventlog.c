@@ -137,6 +137,23 @@ Test(eventlog, a_lost_event_is_counted_and_the_next_is_written)
     assert_log(TIME "first n=1\n" TIME "third n=3\n");
 }
 
+// What was written before is the history of the copy, too, and stays as it is.
+Test(eventlog, a_file_with_another_name_is_rotated_away_and_not_appended_to)
+{
+    open_log(1 << 20);
+    eventlog_write(f.log, "first", "n=%d", 1);
+    assert_ok(sim_link_all(f.sim, "/db", "/copy"));
+    eventlog_write(f.log, "second", "n=%d", 2);
+    assert_log(TIME "second n=2\n");
+    eventlog_close(f.log);
+    open_log(1 << 20);
+    eventlog_write(f.log, "third", "n=%d", 3);
+    assert_log(TIME "second n=2\n" TIME "third n=3\n");
+    cr_assert(eq(str, (char *)content_of("EVENTS.log.1"), (char *)(TIME "first n=1\n")));
+    cr_assert(eq(u64, sim_name_count(f.sim, "/copy", "EVENTS.log"), 2));
+    cr_assert(eq(u64, eventlog_lost_count(f.log), 0));
+}
+
 Test(eventlog, no_failing_call_does_more_than_lose_events)
 {
     for (unsigned op = 1; op < SIM_OP_ANY; op <<= 1) {

@@ -123,7 +123,7 @@ static inline void life_write_tail(const struct life *life, const char *bytes)
     struct file *file;
     uint64_t size;
 
-    assert_ok(file_open(life->stores.dir, life_manifest_name(life).text, FILE_WRITE, &file));
+    assert_ok(sim_open_to_change(life->stores.dir, life_manifest_name(life).text, &file));
     assert_ok(file_size(file, &size));
     assert_ok(file_write_one(file, size, slice_of(bytes)));
     assert_ok(file_close(file));

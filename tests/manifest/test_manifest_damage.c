@@ -134,7 +134,7 @@ Test(manifest_damage, a_gap_in_the_numbers_is_damage)
         struct file_header current;
 
         assert_ok(current_read(life.stores.dir, &current));
-        assert_ok(file_open(life.stores.dir, name.text, FILE_WRITE, &file));
+        assert_ok(sim_open_to_change(life.stores.dir, name.text, &file));
         assert_ok(file_size(file, &size));
         edit_init(&edit);
         edit.number = number;
@@ -177,7 +177,7 @@ Test(manifest_damage, current_is_exactly_one_header)
     bool is_clean;
     struct file *file;
 
-    assert_ok(file_open(life.stores.dir, "CURRENT", FILE_WRITE, &file));
+    assert_ok(sim_open_to_change(life.stores.dir, "CURRENT", &file));
     assert_ok(file_write_one(file, 128, slice_of("x")));
     assert_ok(file_close(file));
     assert_status(disk_signature(sim, &found, &is_clean), LSM_CORRUPT);

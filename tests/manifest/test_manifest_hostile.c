@@ -337,7 +337,7 @@ Test(manifest_hostile, a_manifest_of_more_than_a_gibibyte_is_not_read)
     struct manifest_state read;
     struct file *file;
 
-    assert_ok(file_open(life.stores.dir, name.text, FILE_WRITE, &file));
+    assert_ok(sim_open_to_change(life.stores.dir, name.text, &file));
     assert_ok(file_truncate(file, MANIFEST_FILE_SIZE_MAX + 1));
     assert_ok(file_close(file));
     assert_status(read_named(&read), LSM_CORRUPT);

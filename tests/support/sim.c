@@ -120,6 +120,7 @@ static const struct env_ops sim_ops = {
     .file_allocate = sim_file_allocate,
     .file_truncate = sim_file_truncate,
     .file_size = sim_file_size,
+    .file_name_count = sim_file_name_count,
     .file_prefetch = sim_file_prefetch,
     .file_close = sim_file_close,
     .clock_mono_ns = sim_clock_mono_ns,

@@ -69,6 +69,21 @@ uint64_t sim_hash(const struct sim *sim);
 // survivals of one crash can be tried. Pages are shared until one of them writes.
 lsm_status sim_clone(const struct sim *sim, struct sim **out);
 
+// --- links ---
+//
+// A file that was found, and not made through the handle at hand, is somebody's past. The sim
+// ends the program when one with another name is written, cut or allocated, and when one
+// without is, other than: a segment cut, not below its header; a line appended to the event
+// log.
+
+// Makes `to` a copy of the directory by hard links, as `cp -al` does: its names are new and
+// durable, its files the same. LSM_NOT_FOUND when there is no such directory.
+lsm_status sim_link_all(struct sim *sim, const char *dir, const char *to);
+// How many names the file has; 0 when it is not there.
+uint64_t sim_name_count(struct sim *sim, const char *dir, const char *name);
+// As file_open() with FILE_WRITE, for a test that changes what was found.
+lsm_status sim_open_to_change(struct dir *dir, const char *name, struct file **out);
+
 // --- calls ---
 
 enum sim_op {

@@ -257,6 +257,14 @@ struct inode *directory_create(struct disk *disk, struct directory *directory, c
     return inode;
 }
 
+void directory_link_all(struct disk *disk, const struct directory *from, struct directory *to)
+{
+    for (size_t i = 0; i < from->live.count; i++)
+        name_change(disk, to, CHANGE_CREATE, from->live.items[i].name, NULL,
+                    from->live.items[i].inode);
+    directory_sync(to);
+}
+
 void directory_rename(struct disk *disk, struct directory *directory, const char *from,
                       const char *to)
 {
@@ -562,6 +570,17 @@ struct sim_pending disk_pending(const struct disk *disk)
     for (const struct directory *d = disk->directories; d != NULL; d = d->next)
         pending.operations += d->change_count;
     return pending;
+}
+
+uint64_t disk_name_count(const struct disk *disk, const struct inode *inode)
+{
+    uint64_t count = 0;
+
+    for (const struct directory *d = disk->directories; d != NULL; d = d->next) {
+        for (size_t i = 0; i < d->live.count; i++)
+            count += d->live.items[i].inode == inode;
+    }
+    return count;
 }
 
 // The sum over the files, so that the order of names does not matter.

@@ -100,6 +100,8 @@ void disk_copy(const struct disk *disk, struct disk *to);
 struct sim_pending disk_pending(const struct disk *disk);
 // Of everything that is there now, names and bytes.
 uint64_t disk_hash(const struct disk *disk);
+// How many names lead to the inode now.
+uint64_t disk_name_count(const struct disk *disk, const struct inode *inode);
 // Releases inodes that have neither a name, durable or not, nor a handle.
 void disk_collect(struct disk *disk);
 
@@ -125,6 +127,8 @@ struct inode *directory_lookup_durable(const struct directory *directory, const 
 bool directory_name_is_durable(const struct directory *directory, const char *name);
 // The name is not there.
 struct inode *directory_create(struct disk *disk, struct directory *directory, const char *name);
+// Gives every file in `from` the same name in `to`, durably.
+void directory_link_all(struct disk *disk, const struct directory *from, struct directory *to);
 // The name is there.
 void directory_rename(struct disk *disk, struct directory *directory, const char *from,
                       const char *to);

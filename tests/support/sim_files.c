@@ -1,8 +1,10 @@
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/file_header.h"
 #include "support/sim_state.h"
 
 #define FILE_SIZE_MAX (UINT64_C(1) << 32)
@@ -14,6 +16,7 @@ struct sim_file {
     unsigned kind;  // of the name it was opened by
     bool is_writable;
     bool is_written;
+    bool is_found; // not made through this handle
     char name[];
 };
 
@@ -63,6 +66,7 @@ lsm_status sim_file_open(struct dir *dir, const char *name, enum file_mode mode,
     f->kind = call.kind;
     f->is_writable = mode != FILE_READ;
     f->is_written = mode == FILE_CREATE;
+    f->is_found = mode == FILE_WRITE;
     status = sim_begin_and_lock(sim, &call);
     if (status == LSM_OK)
         status = find_or_create_locked(sim, dir, name, mode, &f->inode);
@@ -70,6 +74,54 @@ lsm_status sim_file_open(struct dir *dir, const char *name, enum file_mode mode,
     TRY(status);
     *out = &MOVE(f)->base;
     return LSM_OK;
+}
+
+lsm_status sim_open_to_change(struct dir *dir, const char *name, struct file **out)
+{
+    struct file *file;
+
+    TRY(file_open(dir, name, FILE_WRITE, &file));
+    sim_file(file)->is_found = false;
+    *out = file;
+    return LSM_OK;
+}
+
+// --- what was found ---
+
+static void end_program(const struct sim_file *f, const char *what)
+{
+    (void)fprintf(stderr, "sim: %s/%s was found, has %" PRIu64 " names, and is %s\n", f->dir_path,
+                  f->name, disk_name_count(&sim_of(f->base.env)->disk, f->inode), what);
+    abort();
+}
+
+static bool has_one_name(const struct sim_file *f)
+{
+    return disk_name_count(&sim_of(f->base.env)->disk, f->inode) <= 1;
+}
+
+// Lines go behind what is there.
+static void check_write_of_found(const struct sim_file *f, uint64_t offset)
+{
+    const bool is_line = f->kind == FILENAME_EVENTS && offset == f->inode->live.size;
+
+    if (f->is_found && f->kind != FILENAME_UNKNOWN && !(is_line && has_one_name(f)))
+        end_program(f, "written");
+}
+
+static void check_cut_of_found(const struct sim_file *f, uint64_t size)
+{
+    const bool is_cut =
+        f->kind == FILENAME_SEGMENT && size <= f->inode->live.size && size >= FILE_HEADER_SIZE;
+
+    if (f->is_found && f->kind != FILENAME_UNKNOWN && !(is_cut && has_one_name(f)))
+        end_program(f, "cut");
+}
+
+static void check_allocation_of_found(const struct sim_file *f)
+{
+    if (f->is_found && f->kind != FILENAME_UNKNOWN)
+        end_program(f, "allocated");
 }
 
 // --- content ---
@@ -155,6 +207,8 @@ lsm_status sim_file_write(struct file *file, uint64_t offset, const lsm_slice *p
         sim->write_hook(sim->write_hook_ctx, sim, sim_file(file)->dir_path, file->name, offset,
                         parts, count);
     status = begin_on_file(file, SIM_OP_WRITE, true);
+    if (status == LSM_OK || sim->is_faulted)
+        check_write_of_found(sim_file(file), offset);
     if (status == LSM_OK)
         status = write_locked(file, offset, parts, count, SIZE_MAX);
     else if (sim->is_faulted)
@@ -188,6 +242,8 @@ lsm_status sim_file_allocate(struct file *file, uint64_t offset, uint64_t size)
     lsm_status status = begin_on_file(file, SIM_OP_ALLOCATE, true);
 
     if (status == LSM_OK)
+        check_allocation_of_found(sim_file(file));
+    if (status == LSM_OK)
         status = check_reach(file, offset, size);
     if (status == LSM_OK && size > 0)
         inode_extend(&sim_of(file->env)->disk, sim_file(file)->inode, offset + size);
@@ -198,6 +254,8 @@ lsm_status sim_file_truncate(struct file *file, uint64_t size)
 {
     lsm_status status = begin_on_file(file, SIM_OP_TRUNCATE, true);
 
+    if (status == LSM_OK)
+        check_cut_of_found(sim_file(file), size);
     if (status == LSM_OK)
         status = check_reach(file, 0, size);
     if (status == LSM_OK)
@@ -211,6 +269,15 @@ lsm_status sim_file_size(struct file *file, uint64_t *size)
 
     if (status == LSM_OK)
         *size = sim_file(file)->inode->live.size;
+    return end_on_file(file, status);
+}
+
+lsm_status sim_file_name_count(struct file *file, uint64_t *count)
+{
+    lsm_status status = begin_on_file(file, SIM_OP_STAT, false);
+
+    if (status == LSM_OK)
+        *count = disk_name_count(&sim_of(file->env)->disk, sim_file(file)->inode);
     return end_on_file(file, status);
 }
 

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -52,6 +53,38 @@ lsm_status sim_cut(struct sim *sim, const char *dir, const char *name, uint64_t 
         inode_cut(inode, size);
     mutex_unlock(&sim->mu);
     return status;
+}
+
+lsm_status sim_link_all(struct sim *sim, const char *dir, const char *to)
+{
+    char *canonical = disk_canonical_path(to);
+    struct directory *from;
+    lsm_status status = LSM_OK;
+
+    assert(canonical != NULL);
+    mutex_lock(&sim->mu);
+    from = find_directory_locked(sim, dir);
+    if (from == NULL)
+        status = sim_fail_absent(dir);
+    else
+        directory_link_all(&sim->disk, from, disk_make(&sim->disk, canonical));
+    mutex_unlock(&sim->mu);
+    free(canonical);
+    return status;
+}
+
+uint64_t sim_name_count(struct sim *sim, const char *dir, const char *name)
+{
+    const struct directory *directory;
+    const struct inode *inode;
+    uint64_t count;
+
+    mutex_lock(&sim->mu);
+    directory = find_directory_locked(sim, dir);
+    inode = directory == NULL ? NULL : directory_lookup(directory, name);
+    count = inode == NULL ? 0 : disk_name_count(&sim->disk, inode);
+    mutex_unlock(&sim->mu);
+    return count;
 }
 
 struct sim_pending sim_pending(const struct sim *sim)

@@ -97,6 +97,7 @@ void sim_file_writeback(struct file *file, uint64_t offset, uint64_t size);
 lsm_status sim_file_allocate(struct file *file, uint64_t offset, uint64_t size);
 lsm_status sim_file_truncate(struct file *file, uint64_t size);
 lsm_status sim_file_size(struct file *file, uint64_t *size);
+lsm_status sim_file_name_count(struct file *file, uint64_t *count);
 void sim_file_prefetch(struct file *file, uint64_t offset, uint64_t size);
 lsm_status sim_file_close(struct file *file);
 

@@ -9,6 +9,7 @@
 #include <criterion/new/assert.h>
 
 #include "base/file_header.h"
+#include "support/sim.h"
 #include "vlog/segment.h"
 
 static inline struct filename forge_name(uint32_t id)
@@ -29,7 +30,7 @@ static inline void forge_write(struct dir *dir, uint32_t id, uint64_t at, lsm_sl
 {
     struct file *file;
 
-    cr_assert(eq(int, file_open(dir, forge_name(id).text, FILE_WRITE, &file), LSM_OK));
+    cr_assert(eq(int, sim_open_to_change(dir, forge_name(id).text, &file), LSM_OK));
     cr_assert(eq(int, file_write_one(file, at, bytes), LSM_OK));
     cr_assert(eq(int, file_close(file), LSM_OK));
 }

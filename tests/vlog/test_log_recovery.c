@@ -403,7 +403,7 @@ Test(log_recovery, a_cleanly_closed_log_that_is_cut_or_longer_is_damage)
 
     close_cleanly();
     start_world();
-    cr_assert(eq(int, file_open(w.dir, "000001.vlog", FILE_WRITE, &file), LSM_OK));
+    cr_assert(eq(int, sim_open_to_change(w.dir, "000001.vlog", &file), LSM_OK));
     cr_assert(eq(int, file_write_one(file, paper.mark.offset, slice_of("x")), LSM_OK));
     assert_walk_is(LSM_CORRUPT);
     cr_assert(eq(int, file_truncate(file, paper.mark.offset), LSM_OK));

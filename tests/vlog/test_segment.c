@@ -294,6 +294,30 @@ Test(segment, once_poisoned_no_segment_is_cut)
     cr_assert(eq(u64, size, 4096));
 }
 
+// By its other name it is a segment of a copy, for which commits may lie behind the cut.
+Test(segment, one_that_was_found_is_cut_unless_it_has_another_name)
+{
+    uint64_t size;
+
+    cr_assert(eq(int, dir_sync(w.dir), LSM_OK));
+    cr_assert(eq(int, sim_link_all(sim, WORLD_DIR, "/copy"), LSM_OK));
+    cr_assert(eq(int, segment_cut_found(segment, 512), LSM_BUSY));
+    cr_assert(strstr(lsm_errmsg(), "000007.vlog: has 2 names") != NULL, "%s", lsm_errmsg());
+    cr_assert(eq(int, segment_cut_found(segment, 4096), LSM_OK), "nothing to cut");
+    cr_assert(eq(int, file_stat(w.dir, "000007.vlog", &size), LSM_OK));
+    cr_assert(eq(u64, size, 4096));
+    cr_assert(eq(u64, sim_name_count(sim, "/copy", "000007.vlog"), 2));
+}
+
+Test(segment, one_that_was_found_with_one_name_is_cut)
+{
+    uint64_t size;
+
+    cr_assert(eq(int, segment_cut_found(segment, 512), LSM_OK));
+    cr_assert(eq(int, file_stat(w.dir, "000007.vlog", &size), LSM_OK));
+    cr_assert(eq(u64, size, 512));
+}
+
 Test(segment, sealing_truncates_syncs_and_closes_it_for_writing)
 {
     uint64_t size;

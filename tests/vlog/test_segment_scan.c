@@ -173,7 +173,7 @@ Test(segment_scan, a_file_that_is_cut_behind_its_frames_meanwhile_is_not_damaged
     cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
     cr_assert(eq(int, frame_scan_open(w.dir, "000001.vlog", &cut), LSM_OK));
     cr_assert(gt(u64, cut.limit, ends[4].offset));
-    cr_assert(eq(int, file_open(w.dir, "000001.vlog", FILE_WRITE, &file), LSM_OK));
+    cr_assert(eq(int, sim_open_to_change(w.dir, "000001.vlog", &file), LSM_OK));
     cr_assert(eq(int, file_truncate(file, ends[4].offset), LSM_OK));
     cr_assert(eq(int, segment_scan_open(&cut, true, on_piece, &pieces), LSM_OK), "%s",
               lsm_errmsg());
@@ -189,7 +189,7 @@ Test(segment_scan, a_file_that_was_cut_and_cannot_be_measured_is_corrupt)
 
     cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
     cr_assert(eq(int, frame_scan_open(w.dir, "000001.vlog", &cut), LSM_OK));
-    cr_assert(eq(int, file_open(w.dir, "000001.vlog", FILE_WRITE, &file), LSM_OK));
+    cr_assert(eq(int, sim_open_to_change(w.dir, "000001.vlog", &file), LSM_OK));
     cr_assert(eq(int, file_truncate(file, ends[4].offset), LSM_OK));
     sim_set_fault(sim, &fault);
     cr_assert(eq(int, segment_scan_open(&cut, true, on_piece, &pieces), LSM_CORRUPT));
@@ -303,7 +303,7 @@ static void forge_headers(uint64_t count)
 
     cr_assert(eq(int, world_open(&w, sim_env(sim), &paper), LSM_OK));
     cr_assert(eq(int, frame_scan_open(w.dir, "000001.vlog", &scan), LSM_OK));
-    cr_assert(eq(int, file_open(w.dir, "000001.vlog", FILE_WRITE, &file), LSM_OK));
+    cr_assert(eq(int, sim_open_to_change(w.dir, "000001.vlog", &file), LSM_OK));
     cr_assert(eq(int, file_truncate(file, end), LSM_OK));
     for (uint64_t i = 0; i < count; i++) {
         const uint64_t at = ends[4].offset + i * FRAME_HEADER_SIZE;

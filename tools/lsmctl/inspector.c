@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "env/posix_error.h"
+#include "env/posix_lock.h"
 #include "output.h"
 
 #define OPEN_FILES_MAX 64
@@ -92,9 +94,20 @@ void inspector_closep(struct inspector **inspector)
 
 // --- who has it open ---
 
+// The lock file of a copy by hard links is the original's, and tells of that.
+static bool is_of_this_directory(const char *path, int fd)
+{
+    struct stat file, directory;
+
+    if (fstat(fd, &file) != 0 || stat(path, &directory) != 0)
+        return true;
+    return !posix_lock_is_of_another(fd, (uint64_t)file.st_nlink, (uint64_t)directory.st_ino);
+}
+
 uint64_t inspect_holder(const char *path, bool *in_use)
 {
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    // The byte that the holder keeps.
+    struct flock held = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
     char name[4096];
     char text[24] = "";
     uint64_t pid = 0;
@@ -106,7 +119,8 @@ uint64_t inspect_holder(const char *path, bool *in_use)
     if (fd < 0)
         return 0;
     // Asks whether the lock could be taken, and takes none.
-    if (fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK) {
+    if (fcntl(fd, F_OFD_GETLK, &held) == 0 && held.l_type != F_UNLCK &&
+        is_of_this_directory(path, fd)) {
         *in_use = true;
         if (RETRY(pread(fd, text, sizeof text - 1, 0)) > 0)
             pid = strtoull(text, NULL, 10);
