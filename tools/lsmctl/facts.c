@@ -259,3 +259,18 @@ uint64_t facts_total_bytes(const struct facts *facts)
     return facts->files.table_bytes + facts->files.segment_bytes + facts->files.manifest_bytes +
            facts->files.other_bytes;
 }
+
+struct dead_bytes facts_dead(const struct facts *facts)
+{
+    struct dead_bytes dead = {0};
+
+    for (size_t i = 0; i < facts->segment_count; i++) {
+        const lsm_segment_info *segment = &facts->segments[i];
+
+        if (segment->is_log || segment->bytes <= segment->referenced_bytes)
+            continue;
+        dead.bytes += segment->bytes - segment->referenced_bytes;
+        dead.segments++;
+    }
+    return dead;
+}

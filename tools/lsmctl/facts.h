@@ -44,4 +44,13 @@ lsm_status facts_verdict(const struct facts *facts);
 uint64_t facts_live_bytes(const struct facts *facts);
 uint64_t facts_total_bytes(const struct facts *facts);
 
+// What of the value log nothing points to any more, in segments that have left the log: values
+// that were overwritten or deleted, and what was written for recovery only.
+struct dead_bytes {
+    uint64_t bytes;
+    uint64_t segments; // that hold them
+};
+
+struct dead_bytes facts_dead(const struct facts *facts);
+
 #endif
