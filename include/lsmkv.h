@@ -325,12 +325,16 @@ typedef struct lsm_write_options {
     bool no_wait;            /* LSM_BUSY instead of waiting for back-pressure */
     uint8_t user_byte;       /* stored with each entry of a one-shot write */
     uint64_t ttl_seconds;    /* from now; 0: the keyspace's default */
-    uint64_t expiry_seconds; /* absolute, since 1970; 0: by ttl_seconds */
+    uint64_t expiry_seconds; /* absolute, since 1970; 0: by ttl_seconds; or LSM_EXPIRY_NONE */
+    bool clear_user_byte;    /* a user byte of 0, where the write would keep the entry's */
 } lsm_write_options;
+
+/* As an expiry: never, whatever the keyspace's default or the entry before says. */
+#define LSM_EXPIRY_NONE UINT64_MAX
 
 #define LSM_WRITE_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        LSM_SYNC_DEFAULT, false, 0, 0, 0                                                           \
+        LSM_SYNC_DEFAULT, false, 0, 0, 0, false                                                    \
     }
 
 /* Each is atomic by itself. `options` NULL: defaults. LSM_INVALID for an empty or
@@ -344,6 +348,13 @@ LSM_MUST_CHECK lsm_status lsm_delete(lsm_db *db, lsm_keyspace *keyspace, lsm_sli
 /* LSM_CONFLICT when the key exists; nothing is written then. */
 LSM_MUST_CHECK lsm_status lsm_put_if_absent(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key,
                                             lsm_slice value, const lsm_write_options *options);
+
+/* The next three write on from what is there. An entry that is there keeps its expiry and
+ * its user byte, unless `options` tell otherwise: ttl_seconds or expiry_seconds that is
+ * not 0 (LSM_EXPIRY_NONE takes the expiry away), user_byte that is not 0, or
+ * clear_user_byte. The keyspace's default is for keys that are absent: writing on does
+ * not put off when an entry expires. */
+
 /* Replaces the value when it equals `expected` (NULL: the key is absent); `desired` NULL
  * deletes. LSM_CONFLICT when it does not. */
 LSM_MUST_CHECK lsm_status lsm_compare_and_set(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key,
@@ -428,7 +439,8 @@ LSM_MUST_CHECK lsm_status lsm_txn_multi_get(lsm_txn *txn, lsm_keyspace *keyspace
                                             lsm_status *statuses);
 LSM_MUST_CHECK lsm_status lsm_txn_put(lsm_txn *txn, lsm_keyspace *keyspace, lsm_slice key,
                                       lsm_slice value);
-/* With expiry (seconds since 1970; 0: the keyspace's default) and user byte. */
+/* With expiry (seconds since 1970; 0: the keyspace's default; or LSM_EXPIRY_NONE) and user
+ * byte. */
 LSM_MUST_CHECK lsm_status lsm_txn_put_entry(lsm_txn *txn, lsm_keyspace *keyspace, lsm_slice key,
                                             lsm_slice value, uint64_t expiry_seconds,
                                             uint8_t user_byte);

@@ -95,6 +95,8 @@ lsm_status commit_run(struct lsm_db *db, struct write_request *request,
 uint64_t commit_expiry(struct lsm_db *db, const struct keyspace *keyspace, uint64_t ttl_seconds,
                        uint64_t expiry_seconds)
 {
+    if (expiry_seconds == LSM_EXPIRY_NONE)
+        return 0;
     if (expiry_seconds != 0)
         return expiry_seconds;
     if (ttl_seconds == 0)
@@ -113,6 +115,10 @@ lsm_status commit_check_options(const lsm_write_options *options)
     if (options->ttl_seconds > UINT32_MAX)
         return lsm_fail(LSM_INVALID, "write option ttl_seconds cannot be %llu: it takes at most %u",
                         (unsigned long long)options->ttl_seconds, UINT32_MAX);
+    if (options->clear_user_byte && options->user_byte != 0)
+        return lsm_fail(LSM_INVALID,
+                        "write options clear_user_byte and user_byte %u contradict each other",
+                        options->user_byte);
     return LSM_OK;
 }
 

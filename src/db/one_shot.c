@@ -2,7 +2,9 @@
 
 #include "base/coding.h"
 #include "base/hash.h"
+#include "base/plant.h"
 #include "db/commit.h"
+#include "db/txn.h"
 
 // Commits one value or tombstone.
 static lsm_status write_one(struct lsm_db *db, struct keyspace *keyspace, struct entry *entry,
@@ -66,16 +68,62 @@ struct conditional {
     const lsm_slice *desired;
     int64_t delta;
     int64_t sum;
-    const lsm_write_options *options;
-    uint64_t expiry; // as the options say; 0: the keyspace's default
-    bool is_refused; // its own LSM_CONFLICT, not that of a lost race
+    lsm_write_options options;
+    struct keyspace *target; // what `keyspace` is a handle to
+    bool is_refused;         // its own LSM_CONFLICT, not that of a lost race
 };
 
-// Writes `value` as the one-shot's options want it.
-static lsm_status put_with_options(lsm_txn *txn, const struct conditional *c, lsm_slice value)
+// What is there when the write begins.
+struct present {
+    bool is_there;
+    lsm_buf value;
+    struct entry_marks marks;
+};
+
+static void present_release(struct present *present)
 {
-    return lsm_txn_put_entry(txn, c->keyspace, c->key, value, c->expiry,
-                             c->options == NULL ? 0 : c->options->user_byte);
+    lsm_buf_free(&present->value);
+}
+
+static lsm_status present_read(lsm_txn *txn, const struct conditional *c, struct present *out)
+{
+    lsm_status status = txn_read(txn, c->target, c->key, &out->value, &out->marks);
+
+    if (status != LSM_OK && status != LSM_NOT_FOUND)
+        return status;
+    out->is_there = status == LSM_OK;
+    return LSM_OK;
+}
+
+// The marks of an entry as the options and the keyspace want it.
+static struct entry_marks marks_wanted(const lsm_txn *txn, const struct conditional *c)
+{
+    return (struct entry_marks){.expiry = commit_expiry(txn->db, c->target, c->options.ttl_seconds,
+                                                        c->options.expiry_seconds),
+                                .user_byte = c->options.user_byte};
+}
+
+static lsm_status put_marked(lsm_txn *txn, const struct conditional *c, lsm_slice value,
+                             struct entry_marks marks)
+{
+    return lsm_txn_put_entry(txn, c->keyspace, c->key, value,
+                             marks.expiry == 0 ? LSM_EXPIRY_NONE : marks.expiry, marks.user_byte);
+}
+
+// Writes on from what is there, whose marks stay but for what the options say.
+static lsm_status put_on(lsm_txn *txn, const struct conditional *c, const struct present *present,
+                         lsm_slice value)
+{
+    const lsm_write_options *options = &c->options;
+    struct entry_marks marks = marks_wanted(txn, c);
+
+    if (PLANTED(FORGET_MARKS))
+        return put_marked(txn, c, value, marks);
+    if (present->is_there && options->ttl_seconds == 0 && options->expiry_seconds == 0)
+        marks.expiry = present->marks.expiry;
+    if (present->is_there && options->user_byte == 0 && !options->clear_user_byte)
+        marks.user_byte = present->marks.user_byte;
+    return put_marked(txn, c, value, marks);
 }
 
 static lsm_status refuse(struct conditional *c, const char *why)
@@ -92,73 +140,66 @@ static lsm_status put_if_absent(lsm_txn *txn, struct conditional *c)
         return refuse(c, "the key exists");
     if (status != LSM_NOT_FOUND)
         return status;
-    return put_with_options(txn, c, *c->desired);
+    return put_marked(txn, c, *c->desired, marks_wanted(txn, c));
 }
 
 static lsm_status compare_and_set(lsm_txn *txn, struct conditional *c)
 {
-    CLEANUP(lsm_buf_free) lsm_buf value = LSM_BUF_INIT;
-    lsm_status status = lsm_txn_get(txn, c->keyspace, c->key, &value);
+    CLEANUP(present_release) struct present present = {0};
 
-    if (status != LSM_OK && status != LSM_NOT_FOUND)
-        return status;
-    if ((status == LSM_OK) != (c->expected != NULL))
-        return refuse(c, status == LSM_OK ? "the key exists" : "the key is absent");
-    if (status == LSM_OK && !slice_equal(slice_of_buf(&value), *c->expected))
+    TRY(present_read(txn, c, &present));
+    if (present.is_there != (c->expected != NULL))
+        return refuse(c, present.is_there ? "the key exists" : "the key is absent");
+    if (present.is_there && !slice_equal(slice_of_buf(&present.value), *c->expected))
         return refuse(c, "the value is not the expected one");
     if (c->desired == NULL)
         return lsm_txn_delete(txn, c->keyspace, c->key);
-    return put_with_options(txn, c, *c->desired);
+    return put_on(txn, c, &present, *c->desired);
 }
 
 static lsm_status add_i64(lsm_txn *txn, struct conditional *c)
 {
-    CLEANUP(lsm_buf_free) lsm_buf value = LSM_BUF_INIT;
-    lsm_status status = lsm_txn_get(txn, c->keyspace, c->key, &value);
+    CLEANUP(present_release) struct present present = {0};
     uint8_t encoded[sizeof(int64_t)];
     int64_t old = 0;
 
-    if (status != LSM_OK && status != LSM_NOT_FOUND)
-        return status;
-    if (status == LSM_OK && value.size != sizeof encoded)
-        return lsm_fail(LSM_INVALID, "the value has %zu bytes, a counter has 8", value.size);
-    if (status == LSM_OK)
-        old = (int64_t)get_u64(value.data);
+    TRY(present_read(txn, c, &present));
+    if (present.is_there && present.value.size != sizeof encoded)
+        return lsm_fail(LSM_INVALID, "the value has %zu bytes, a counter has 8",
+                        present.value.size);
+    if (present.is_there)
+        old = (int64_t)get_u64(present.value.data);
     if (__builtin_add_overflow(old, c->delta, &c->sum))
         return lsm_fail(LSM_INVALID, "%lld and %lld overflow a counter", (long long)old,
                         (long long)c->delta);
     put_u64(encoded, (uint64_t)c->sum);
-    return put_with_options(txn, c, slice_make(encoded, sizeof encoded));
+    return put_on(txn, c, &present, slice_make(encoded, sizeof encoded));
 }
 
 static lsm_status append(lsm_txn *txn, struct conditional *c)
 {
-    CLEANUP(lsm_buf_free) lsm_buf value = LSM_BUF_INIT;
-    lsm_status status = lsm_txn_get(txn, c->keyspace, c->key, &value);
+    CLEANUP(present_release) struct present present = {0};
 
-    if (status != LSM_OK && status != LSM_NOT_FOUND)
-        return status;
-    TRY(buf_append(&value, c->desired->data, c->desired->size));
-    TRY(check_value(slice_of_buf(&value)));
-    return put_with_options(txn, c, slice_of_buf(&value));
+    TRY(present_read(txn, c, &present));
+    TRY(buf_append(&present.value, c->desired->data, c->desired->size));
+    TRY(check_value(slice_of_buf(&present.value)));
+    return put_on(txn, c, &present, slice_of_buf(&present.value));
 }
 
-// Checks the arguments, and settles when what is written expires.
-static lsm_status prepare_conditional(lsm_db *db, struct conditional *c, const char *function)
+static lsm_status prepare_conditional(lsm_db *db, struct conditional *c,
+                                      const lsm_write_options *options, const char *function)
 {
-    struct keyspace *keyspace;
+    static const lsm_write_options defaults = LSM_WRITE_OPTIONS_INIT;
 
     TRY(db_check_writable(db, function));
-    TRY(db_keyspace(db, c->keyspace, &keyspace));
+    TRY(db_keyspace(db, c->keyspace, &c->target));
     TRY(check_key(c->key));
     if (c->expected != NULL)
         TRY(check_value(*c->expected));
     if (c->desired != NULL)
         TRY(check_value(*c->desired));
-    TRY(commit_check_options(c->options));
-    if (c->options != NULL)
-        c->expiry =
-            commit_expiry(db, keyspace, c->options->ttl_seconds, c->options->expiry_seconds);
+    TRY(commit_check_options(options));
+    c->options = options == NULL ? defaults : *options;
     return LSM_OK;
 }
 
@@ -166,19 +207,20 @@ static lsm_status prepare_conditional(lsm_db *db, struct conditional *c, const c
 typedef lsm_status (*conditional_fn)(lsm_txn *txn, struct conditional *c);
 
 // Runs `fn` in a transaction until no other commit comes between.
-static lsm_status run_conditional(lsm_db *db, struct conditional *c, conditional_fn fn,
+static lsm_status run_conditional(lsm_db *db, struct conditional *c,
+                                  const lsm_write_options *options, conditional_fn fn,
                                   const char *function)
 {
     lsm_status status = LSM_CONFLICT;
 
-    TRY(prepare_conditional(db, c, function));
+    TRY(prepare_conditional(db, c, options, function));
     for (int tries = 0; tries < CONDITIONAL_TRIES && status == LSM_CONFLICT; tries++) {
         lsm_txn *txn;
 
         TRY(lsm_begin(db, LSM_TXN_SERIALIZABLE, &txn));
         status = fn(txn, c);
         if (status == LSM_OK)
-            status = lsm_commit(txn, c->options);
+            status = lsm_commit(txn, &c->options);
         lsm_txn_free(txn);
         if (c->is_refused)
             return status;
@@ -189,31 +231,27 @@ static lsm_status run_conditional(lsm_db *db, struct conditional *c, conditional
 lsm_status lsm_put_if_absent(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key, lsm_slice value,
                              const lsm_write_options *options)
 {
-    struct conditional c = {
-        .keyspace = keyspace, .key = key, .desired = &value, .options = options};
+    struct conditional c = {.keyspace = keyspace, .key = key, .desired = &value};
 
-    return run_conditional(db, &c, put_if_absent, "lsm_put_if_absent");
+    return run_conditional(db, &c, options, put_if_absent, "lsm_put_if_absent");
 }
 
 lsm_status lsm_compare_and_set(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key,
                                const lsm_slice *expected, const lsm_slice *desired,
                                const lsm_write_options *options)
 {
-    struct conditional c = {.keyspace = keyspace,
-                            .key = key,
-                            .expected = expected,
-                            .desired = desired,
-                            .options = options};
+    struct conditional c = {
+        .keyspace = keyspace, .key = key, .expected = expected, .desired = desired};
 
-    return run_conditional(db, &c, compare_and_set, "lsm_compare_and_set");
+    return run_conditional(db, &c, options, compare_and_set, "lsm_compare_and_set");
 }
 
 lsm_status lsm_add_i64(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key, int64_t delta,
                        int64_t *result, const lsm_write_options *options)
 {
-    struct conditional c = {.keyspace = keyspace, .key = key, .delta = delta, .options = options};
+    struct conditional c = {.keyspace = keyspace, .key = key, .delta = delta};
 
-    TRY(run_conditional(db, &c, add_i64, "lsm_add_i64"));
+    TRY(run_conditional(db, &c, options, add_i64, "lsm_add_i64"));
     if (result != NULL)
         *result = c.sum;
     return LSM_OK;
@@ -222,8 +260,7 @@ lsm_status lsm_add_i64(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key, int64_
 lsm_status lsm_append(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key, lsm_slice suffix,
                       const lsm_write_options *options)
 {
-    struct conditional c = {
-        .keyspace = keyspace, .key = key, .desired = &suffix, .options = options};
+    struct conditional c = {.keyspace = keyspace, .key = key, .desired = &suffix};
 
-    return run_conditional(db, &c, append, "lsm_append");
+    return run_conditional(db, &c, options, append, "lsm_append");
 }

@@ -72,9 +72,9 @@ static lsm_status not_found(void)
     return lsm_fail(LSM_NOT_FOUND, "no such key");
 }
 
-// Inside an epoch section, through the view loaded in it.
+// Inside an epoch section, through the view loaded in it. `marks` may be NULL.
 static lsm_status get_through(struct lsm_db *db, struct view *view, const struct ikey *key,
-                              uint64_t wall, lsm_buf *value)
+                              uint64_t wall, lsm_buf *value, struct entry_marks *marks)
 {
     struct found found;
     bool is_found = false;
@@ -83,11 +83,16 @@ static lsm_status get_through(struct lsm_db *db, struct view *view, const struct
     if (!is_found || is_absent(db, &found.entry, wall))
         return not_found();
     stats_add(db->stats, COUNTER_GETS_FOUND, 1);
-    return value == NULL ? LSM_OK : read_value(db, view, &found.entry, found.memtable, value);
+    if (value != NULL)
+        TRY(read_value(db, view, &found.entry, found.memtable, value));
+    if (marks != NULL)
+        *marks =
+            (struct entry_marks){.expiry = found.entry.expiry, .user_byte = found.entry.user_byte};
+    return LSM_OK;
 }
 
-lsm_status read_get(struct lsm_db *db, const struct keyspace *keyspace, lsm_slice key,
-                    struct read_time time, lsm_buf *value)
+lsm_status read_get_marked(struct lsm_db *db, const struct keyspace *keyspace, lsm_slice key,
+                           struct read_time time, lsm_buf *value, struct entry_marks *marks)
 {
     const bool is_sampled = stats_is_sampled();
     const uint64_t start = is_sampled ? clock_mono_ns(db->env) : 0;
@@ -104,11 +109,17 @@ lsm_status read_get(struct lsm_db *db, const struct keyspace *keyspace, lsm_slic
     };
 
     TRY(commit_check_keyspace(keyspace, ikey.ts));
-    status = get_through(db, view, &ikey, time.wall, value);
+    status = get_through(db, view, &ikey, time.wall, value, marks);
     stats_add(db->stats, COUNTER_GETS, 1);
     if (is_sampled)
         histogram_record(&db->stats->latencies[LATENCY_GET], clock_mono_ns(db->env) - start);
     return status;
+}
+
+lsm_status read_get(struct lsm_db *db, const struct keyspace *keyspace, lsm_slice key,
+                    struct read_time time, lsm_buf *value)
+{
+    return read_get_marked(db, keyspace, key, time, value, NULL);
 }
 
 // --- many keys ---
@@ -161,7 +172,7 @@ lsm_status read_multi_get(struct lsm_db *db, const struct keyspace *keyspace, co
         lsm_status status = check_key(keys[index]);
 
         if (status == LSM_OK)
-            status = get_through(db, view, &ikey, time.wall, &values[index]);
+            status = get_through(db, view, &ikey, time.wall, &values[index], NULL);
         statuses[index] = status;
         if (status != LSM_OK && status != LSM_NOT_FOUND && first_failure.status == LSM_OK)
             failure_capture(&first_failure, status);

@@ -34,6 +34,16 @@ lsm_status read_value(struct lsm_db *db, const struct view *view, const struct e
 lsm_status read_get(struct lsm_db *db, const struct keyspace *keyspace, lsm_slice key,
                     struct read_time time, lsm_buf *value);
 
+// What an entry has beside its value.
+struct entry_marks {
+    uint64_t expiry; // seconds since 1970; 0: never
+    uint8_t user_byte;
+};
+
+// The same with the entry's marks.
+lsm_status read_get_marked(struct lsm_db *db, const struct keyspace *keyspace, lsm_slice key,
+                           struct read_time time, lsm_buf *value, struct entry_marks *marks);
+
 // The same for many keys of one keyspace, in an order that suits the disk.
 lsm_status read_multi_get(struct lsm_db *db, const struct keyspace *keyspace, const lsm_slice *keys,
                           size_t count, struct read_time time, lsm_buf *values,

@@ -134,9 +134,8 @@ void txn_note_range(struct lsm_txn *txn, const struct read_range *range)
         failure_capture(&txn->lost_read, status);
 }
 
-// Reads one key for the transaction; `value` NULL: only whether it is there.
-static lsm_status txn_read(struct lsm_txn *txn, const struct keyspace *keyspace, lsm_slice key,
-                           lsm_buf *value)
+lsm_status txn_read(struct lsm_txn *txn, const struct keyspace *keyspace, lsm_slice key,
+                    lsm_buf *value, struct entry_marks *marks)
 {
     const uint64_t hash = key_hash(keyspace->id, key);
     const struct read_time time = {.ts = PLANTED(READ_AT_WRONG_TS) ? TS_MAX : txn->read_ts,
@@ -146,12 +145,14 @@ static lsm_status txn_read(struct lsm_txn *txn, const struct keyspace *keyspace,
     if (txn->writes != NULL && write_set_get(txn->writes, keyspace->id, key, hash, &own)) {
         if (entry_is_absent(&own, own.expiry == 0 ? 0 : time.wall))
             return lsm_fail(LSM_NOT_FOUND, "no such key");
+        if (marks != NULL)
+            *marks = (struct entry_marks){.expiry = own.expiry, .user_byte = own.user_byte};
         return value == NULL ? LSM_OK : buf_assign(value, own.value);
     }
     if (txn->reads != NULL && !(PLANTED(SKIP_ABSENT_VALIDATION) &&
                                 read_get(txn->db, keyspace, key, time, NULL) == LSM_NOT_FOUND))
         TRY(read_set_add_point(txn->reads, keyspace->id, key, hash));
-    return read_get(txn->db, keyspace, key, time, value);
+    return read_get_marked(txn->db, keyspace, key, time, value, marks);
 }
 
 lsm_status lsm_txn_get(lsm_txn *txn, lsm_keyspace *handle, lsm_slice key, lsm_buf *value)
@@ -163,7 +164,7 @@ lsm_status lsm_txn_get(lsm_txn *txn, lsm_keyspace *handle, lsm_slice key, lsm_bu
     TRY(check_key(key));
     if (value == NULL)
         return lsm_fail(LSM_INVALID, "lsm_txn_get: value is NULL");
-    return txn_read(txn, keyspace, key, value);
+    return txn_read(txn, keyspace, key, value, NULL);
 }
 
 lsm_status lsm_txn_exists(lsm_txn *txn, lsm_keyspace *handle, lsm_slice key)
@@ -173,7 +174,7 @@ lsm_status lsm_txn_exists(lsm_txn *txn, lsm_keyspace *handle, lsm_slice key)
     TRY(txn_check(txn, "lsm_txn_exists"));
     TRY(db_keyspace(txn->db, handle, &keyspace));
     TRY(check_key(key));
-    return txn_read(txn, keyspace, key, NULL);
+    return txn_read(txn, keyspace, key, NULL, NULL);
 }
 
 lsm_status lsm_txn_multi_get(lsm_txn *txn, lsm_keyspace *handle, const lsm_slice *keys,
@@ -190,7 +191,7 @@ lsm_status lsm_txn_multi_get(lsm_txn *txn, lsm_keyspace *handle, const lsm_slice
         lsm_status status = check_key(keys[i]);
 
         if (status == LSM_OK)
-            status = txn_read(txn, keyspace, keys[i], &values[i]);
+            status = txn_read(txn, keyspace, keys[i], &values[i], NULL);
         statuses[i] = status;
         if (status != LSM_OK && status != LSM_NOT_FOUND && first_failure.status == LSM_OK)
             failure_capture(&first_failure, status);

@@ -37,6 +37,11 @@ struct lsm_txn {
 // LSM_INVALID unless the transaction can be used.
 lsm_status txn_check(const struct lsm_txn *txn, const char *function);
 
+// Reads one key as the transaction sees it, and notes the read for validation; `value` NULL:
+// only whether it is there. `marks` may be NULL.
+lsm_status txn_read(struct lsm_txn *txn, const struct keyspace *keyspace, lsm_slice key,
+                    lsm_buf *value, struct entry_marks *marks);
+
 // Notes, for validation, that the keys of the range were seen. A failure is kept and fails the
 // commit.
 void txn_note_range(struct lsm_txn *txn, const struct read_range *range);

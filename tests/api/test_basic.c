@@ -164,6 +164,127 @@ Test(basic, append_extends_a_value)
     assert_holds(&f, NULL, "log", "one,two");
 }
 
+// What an entry has beside its value, read back.
+static void assert_marks(lsm_keyspace *keyspace, const char *key, uint64_t expiry, int user_byte)
+{
+    lsm_iter *it;
+
+    assert_ok(lsm_iter_open(f.db, keyspace, NULL, &it));
+    assert_ok(lsm_iter_seek(it, lsm_str(key)));
+    cr_assert(slice_equal(lsm_iter_key(it), lsm_str(key)));
+    cr_assert(eq(u64, lsm_iter_expiry(it), expiry));
+    cr_assert(eq(int, lsm_iter_user_byte(it), user_byte));
+    lsm_iter_close(it);
+}
+
+#define FAR_EXPIRY UINT64_C(4102444800) // the year 2100
+
+// The three that write on from what is there, each with key "k" at the counter 1 before it.
+static void write_on_by_add(lsm_keyspace *keyspace, const lsm_write_options *options)
+{
+    assert_ok(lsm_add_i64(f.db, keyspace, lsm_str("k"), 1, NULL, options));
+}
+
+static void write_on_by_append(lsm_keyspace *keyspace, const lsm_write_options *options)
+{
+    assert_ok(lsm_append(f.db, keyspace, lsm_str("k"), lsm_str("and more"), options));
+}
+
+static void write_on_by_cas(lsm_keyspace *keyspace, const lsm_write_options *options)
+{
+    CLEANUP(lsm_buf_free) lsm_buf value = LSM_BUF_INIT;
+    const lsm_slice desired = lsm_str("another");
+    lsm_slice expected;
+
+    assert_ok(lsm_get(f.db, keyspace, lsm_str("k"), &value));
+    expected = (lsm_slice){value.data, value.size};
+    assert_ok(lsm_compare_and_set(f.db, keyspace, lsm_str("k"), &expected, &desired, options));
+}
+
+static void put_counter(lsm_keyspace *keyspace, const lsm_write_options *options)
+{
+    assert_ok(lsm_delete(f.db, keyspace, lsm_str("k"), NULL));
+    assert_ok(lsm_add_i64(f.db, keyspace, lsm_str("k"), 1, NULL, options));
+}
+
+static void check_marks_of(void (*write_on)(lsm_keyspace *, const lsm_write_options *),
+                           lsm_keyspace *keyspace)
+{
+    const lsm_write_options marked = {.expiry_seconds = FAR_EXPIRY, .user_byte = 7};
+    const lsm_write_options bare = {.expiry_seconds = LSM_EXPIRY_NONE};
+
+    put_counter(keyspace, &marked);
+    write_on(keyspace, NULL);
+    assert_marks(keyspace, "k", FAR_EXPIRY, 7);
+    put_counter(keyspace, &marked);
+    write_on(keyspace, &(lsm_write_options){.user_byte = 9});
+    assert_marks(keyspace, "k", FAR_EXPIRY, 9);
+    put_counter(keyspace, &marked);
+    write_on(keyspace, &(lsm_write_options){.expiry_seconds = FAR_EXPIRY + 5});
+    assert_marks(keyspace, "k", FAR_EXPIRY + 5, 7);
+    put_counter(keyspace, &marked);
+    write_on(keyspace, &(lsm_write_options){.clear_user_byte = true});
+    assert_marks(keyspace, "k", FAR_EXPIRY, 0);
+    put_counter(keyspace, &marked);
+    write_on(keyspace, &bare);
+    assert_marks(keyspace, "k", 0, 7);
+    // Nothing is kept of nothing: that an entry has no expiry is kept, too.
+    put_counter(keyspace, &bare);
+    write_on(keyspace, NULL);
+    assert_marks(keyspace, "k", 0, 0);
+}
+
+// A counter that is to expire goes on to expire when it has been counted up.
+Test(basic, writing_on_keeps_expiry_and_user_byte_unless_told_otherwise)
+{
+    const lsm_keyspace_options hour = {LSM_INHERIT, LSM_INHERIT, LSM_INHERIT, 3600};
+    lsm_keyspace *timed;
+
+    assert_ok(lsm_keyspace_open(f.db, "timed", true, &hour, &timed));
+    for (int i = 0; i < 2; i++) {
+        lsm_keyspace *keyspace = i == 0 ? NULL : timed;
+
+        check_marks_of(write_on_by_add, keyspace);
+        check_marks_of(write_on_by_append, keyspace);
+        check_marks_of(write_on_by_cas, keyspace);
+    }
+    lsm_keyspace_close(timed);
+}
+
+Test(basic, an_entry_that_never_expires_can_be_put_where_others_do)
+{
+    const lsm_keyspace_options hour = {LSM_INHERIT, LSM_INHERIT, LSM_INHERIT, 3600};
+    const lsm_write_options never = {.expiry_seconds = LSM_EXPIRY_NONE};
+    lsm_keyspace *timed;
+    lsm_txn *txn;
+    lsm_batch *batch;
+
+    assert_ok(lsm_keyspace_open(f.db, "timed", true, &hour, &timed));
+    assert_ok(lsm_put(f.db, timed, lsm_str("a"), lsm_str("1"), &never));
+    assert_ok(lsm_put_if_absent(f.db, timed, lsm_str("b"), lsm_str("1"), &never));
+    assert_ok(lsm_begin(f.db, LSM_TXN_SERIALIZABLE, &txn));
+    assert_ok(lsm_txn_put_entry(txn, timed, lsm_str("c"), lsm_str("1"), LSM_EXPIRY_NONE, 0));
+    assert_ok(lsm_commit(txn, NULL));
+    lsm_txn_free(txn);
+    assert_ok(lsm_batch_new(&batch));
+    assert_ok(lsm_batch_put(batch, timed, lsm_str("d"), lsm_str("1")));
+    assert_ok(lsm_write(f.db, batch, &never));
+    lsm_batch_free(batch);
+    assert_marks(timed, "a", 0, 0);
+    assert_marks(timed, "b", 0, 0);
+    assert_marks(timed, "c", 0, 0);
+    assert_marks(timed, "d", 0, 0);
+    lsm_keyspace_close(timed);
+}
+
+Test(basic, a_user_byte_is_not_set_and_cleared_at_once)
+{
+    const lsm_write_options both = {.user_byte = 1, .clear_user_byte = true};
+
+    assert_status(lsm_add_i64(f.db, NULL, lsm_str("k"), 1, NULL, &both), LSM_INVALID);
+    assert_holds(&f, NULL, "k", NULL);
+}
+
 // --- batches ---
 
 Test(basic, a_batch_applies_in_order_across_keyspaces_and_again)

@@ -168,6 +168,15 @@ static uint32_t slot_where(struct generator *g, const bool *has, bool is_filled)
 
 // --- fields ---
 
+// Whether a write that goes on from what is there takes its user byte away.
+static void draw_clear(struct generator *g, struct op *op)
+{
+    if (one_in(g, 6)) {
+        op->field[F_FLAGS] |= FLAG_CLEAR_BYTE;
+        op->field[F_BYTE] = 0;
+    }
+}
+
 static void fill_write(struct generator *g, struct op *op)
 {
     op->field[F_KS] = any_keyspace(g);
@@ -178,7 +187,7 @@ static void fill_write(struct generator *g, struct op *op)
     if (one_in(g, 8))
         op->field[F_TTL] = 1 + below(g, 20);
     if (one_in(g, 20))
-        op->field[F_UNTIL] = 1 + below(g, 100);
+        op->field[F_UNTIL] = one_in(g, 3) ? UNTIL_NEVER : 1 + below(g, 100);
     if (one_in(g, 2))
         op->field[F_SYNC] =
             g->profile.weak != 0 && one_in(g, g->profile.weak) ? LSM_SYNC_WRITTEN : LSM_SYNC_FULL;
@@ -191,6 +200,8 @@ static void fill_write(struct generator *g, struct op *op)
     }
     if (op->kind == OP_ADD)
         op->field[F_N] = one_in(g, 8) ? UINT32_MAX - below(g, 100) : below(g, 100);
+    if (op->kind == OP_CAS || op->kind == OP_ADD || op->kind == OP_APPEND)
+        draw_clear(g, op);
     if (op->kind == OP_BATCH || op->kind == OP_UPDATE) {
         op->field[F_N] = below(g, one_in(g, 4) ? 40 : 6);
         op->field[F_FLAGS] = op->kind == OP_UPDATE ? below(g, 3) : 0;
@@ -231,6 +242,8 @@ static void fill_txn_write(struct generator *g, struct op *op)
     op->field[F_STAMP] = ++g->stamp;
     op->field[F_BYTE] = one_in(g, 3) ? below(g, 256) : 0;
     op->field[F_UNTIL] = one_in(g, 10) ? 1 + below(g, 100) : 0;
+    if (one_in(g, 40))
+        op->field[F_UNTIL] = UNTIL_NEVER;
 }
 
 static void fill_txn(struct generator *g, struct op *op)

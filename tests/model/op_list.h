@@ -24,7 +24,7 @@ enum op_field {
     F_STAMP,  // what a value's bytes are made from
     F_BYTE,   // user byte
     F_TTL,    // seconds
-    F_UNTIL,  // absolute expiry, seconds after OP_EPOCH_SECONDS; 0: none
+    F_UNTIL,  // absolute expiry, seconds after OP_EPOCH_SECONDS; 0: none given; UNTIL_NEVER
     F_SYNC,   // enum lsm_sync_mode
     F_N,      // a count or a variant
     F_FLAGS,
@@ -34,10 +34,12 @@ enum op_field {
 enum op_on { ON_DB, ON_SNAPSHOT, ON_TXN, ON_COUNT };
 
 #define OP_EPOCH_SECONDS UINT64_C(1700000000) // where the simulated clock begins
+#define UNTIL_NEVER      UINT32_MAX           // LSM_EXPIRY_NONE
 
 // What F_FLAGS says, by kind.
 #define FLAG_NO_WAIT      1u // put
 #define FLAG_NO_DESIRED   1u // cas
+#define FLAG_CLEAR_BYTE   2u // cas, add, append
 #define FLAG_CREATE       1u // keyspace_open
 #define FLAG_KEYS_ONLY    1u // iter_open, and what follows
 #define FLAG_ALL_VERSIONS 2u

@@ -329,6 +329,8 @@ uint64_t ref_expiry(const struct reference *ref, uint32_t keyspace, const struct
 {
     const uint64_t ttl = op->field[F_TTL] != 0 ? op->field[F_TTL] : ref->keyspaces[keyspace]->ttl;
 
+    if (op->field[F_UNTIL] == UNTIL_NEVER)
+        return 0;
     if (op->field[F_UNTIL] != 0)
         return OP_EPOCH_SECONDS + op->field[F_UNTIL];
     return ttl == 0 ? 0 : ref_wall(ref) + ttl;

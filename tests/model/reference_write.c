@@ -20,6 +20,21 @@ static struct ref_write new_put(struct reference *ref, uint32_t keyspace, const 
         .value = ref_keep(ref, op_value(op->field[F_STAMP], op->field[F_SIZE], bytes))};
 }
 
+// A write that goes on from `old`, whose expiry and user byte stay but for what `op` says.
+static struct ref_write new_put_on(struct reference *ref, uint32_t keyspace, const struct op *op,
+                                   const struct ref_write *old)
+{
+    struct ref_write write = new_put(ref, keyspace, op);
+
+    if (ref_is_absent(ref, old, ref_wall(ref)))
+        return write;
+    if (op->field[F_TTL] == 0 && op->field[F_UNTIL] == 0)
+        write.expiry = old->expiry;
+    if (op->field[F_BYTE] == 0 && (op->field[F_FLAGS] & FLAG_CLEAR_BYTE) == 0)
+        write.user_byte = old->user_byte;
+    return write;
+}
+
 static struct ref_write new_delete(uint32_t keyspace, uint32_t key)
 {
     return (struct ref_write){.keyspace = keyspace, .key = key % OP_KEYS, .is_delete = true};
@@ -32,14 +47,15 @@ static void commit_one(struct reference *ref, struct ref_write write)
     ref_commit(ref, &writes);
 }
 
-static lsm_status cas(struct reference *ref, uint32_t keyspace, const struct op *op, bool is_there)
+static lsm_status cas(struct reference *ref, struct ref_write write, const struct op *op,
+                      bool is_there)
 {
     if ((op->field[F_N] % 3 == 0 && is_there) || op->field[F_N] % 3 == 2)
         return LSM_CONFLICT;
     if ((op->field[F_FLAGS] & FLAG_NO_DESIRED) != 0)
-        commit_one(ref, new_delete(keyspace, op->field[F_KEY]));
+        commit_one(ref, new_delete(write.keyspace, write.key));
     else
-        commit_one(ref, new_put(ref, keyspace, op));
+        commit_one(ref, write);
     return LSM_OK;
 }
 
@@ -94,13 +110,13 @@ static lsm_status write_one(struct reference *ref, uint32_t keyspace, const stru
         commit_one(ref, new_put(ref, keyspace, op));
         return LSM_OK;
     case OP_CAS:
-        return cas(ref, keyspace, op, is_there);
+        return cas(ref, new_put_on(ref, keyspace, op, old), op, is_there);
     case OP_ADD:
         if (is_there && value.size != sizeof(int64_t))
             return LSM_INVALID;
-        return add(ref, new_put(ref, keyspace, op), value, op, out);
+        return add(ref, new_put_on(ref, keyspace, op, old), value, op, out);
     default:
-        append(ref, new_put(ref, keyspace, op), value);
+        append(ref, new_put_on(ref, keyspace, op, old), value);
         return LSM_OK;
     }
 }

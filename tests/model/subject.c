@@ -151,13 +151,23 @@ uint64_t subject_read_ordinal(const struct subject *s, uint64_t ts)
 
 // --- operations ---
 
+// Whether it is a write that keeps what an entry has beside its value.
+static bool writes_on(const struct op *op)
+{
+    return op->kind == OP_CAS || op->kind == OP_ADD || op->kind == OP_APPEND;
+}
+
 lsm_write_options subject_write_options(const struct op *op)
 {
     return (lsm_write_options){
         .sync = (lsm_sync_mode)(op->field[F_SYNC] % 3),
         .user_byte = (uint8_t)op->field[F_BYTE],
         .ttl_seconds = op->field[F_TTL],
-        .expiry_seconds = op->field[F_UNTIL] == 0 ? 0 : OP_EPOCH_SECONDS + op->field[F_UNTIL],
+        .expiry_seconds = op->field[F_UNTIL] == 0 ? 0
+                          : op->field[F_UNTIL] == UNTIL_NEVER
+                              ? LSM_EXPIRY_NONE
+                              : OP_EPOCH_SECONDS + op->field[F_UNTIL],
+        .clear_user_byte = writes_on(op) && (op->field[F_FLAGS] & FLAG_CLEAR_BYTE) != 0,
     };
 }
 
