@@ -22,6 +22,7 @@
 #include "base/alloc.h"
 #include "env/posix_error.h"
 #include "env/posix_lock.h"
+#include "env/posix_open.h"
 
 #define DIRECTORY_MODE 0700
 #define FILE_MODE      0600
@@ -52,7 +53,7 @@ static struct posix_file *posix_file(struct file *file)
 
 static int open_directory(const char *path)
 {
-    return RETRY(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return posix_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
 }
 
 static void close_fd(const int *fd)
@@ -192,7 +193,7 @@ static lsm_status posix_dir_list(struct dir *dir, dir_list_fn fn, void *ctx)
     CLEANUP(close_stream) DIR *stream = NULL;
     struct dirent *entry;
     // An open of its own, for the position belongs to the open directory.
-    int fd = RETRY(openat(posix_dir(dir)->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    int fd = posix_open(posix_dir(dir)->fd, ".", O_RDONLY | O_DIRECTORY, 0);
 
     if (fd >= 0)
         stream = fdopendir(fd);
@@ -253,8 +254,8 @@ static lsm_status posix_file_open(struct dir *dir, const char *name, enum file_m
     memcpy(f->name, name, name_size);
     f->base = (struct file){.env = dir->env, .name = f->name};
     // Without O_NONBLOCK, opening a pipe would wait for its other end.
-    f->fd = RETRY(openat(posix_dir(dir)->fd, name,
-                         open_flags(mode) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, FILE_MODE));
+    f->fd =
+        posix_open(posix_dir(dir)->fd, name, open_flags(mode) | O_NOFOLLOW | O_NONBLOCK, FILE_MODE);
     if (f->fd < 0)
         return posix_fail_open(mode == FILE_READ ? INTENT_READ : INTENT_WRITE,
                                mode == FILE_CREATE ? "create" : "open", dir->path, name);

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "env/posix_error.h"
+#include "env/posix_open.h"
 
 #define LOCK_FILE_MODE 0600
 
@@ -217,8 +218,7 @@ static lsm_status open_lock_file(struct dir *dir, int dir_fd, const char *name,
 {
     struct stat st;
 
-    lock->fd = RETRY(openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-                            LOCK_FILE_MODE));
+    lock->fd = posix_open(dir_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, LOCK_FILE_MODE);
     if (lock->fd < 0 || fstat(lock->fd, &st) != 0)
         return fail_lock(dir, name);
     if (!S_ISREG(st.st_mode))

@@ -538,3 +538,38 @@ Test(posix, of_processes_that_race_for_a_copy_one_takes_it)
         cr_assert(unlink(path_of("copy/LOCK")) == 0);
     }
 }
+
+// --- descriptors ---
+
+// What a daemon does that closes all it does not need.
+Test(posix, no_file_takes_the_number_of_a_standard_stream)
+{
+    int kept[3];
+    struct dir *dir = NULL;
+    struct file *file = NULL;
+    struct dir_lock *lock = NULL;
+    lsm_status opened, locked, created;
+    ssize_t written[3];
+
+    for (int fd = 0; fd < 3; fd++)
+        kept[fd] = dup(fd);
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
+    opened = dir_open(f.env, f.root, false, &dir);
+    locked = dir_lock(dir, "LOCK", &lock);
+    created = file_open(dir, "file", FILE_CREATE, &file);
+    for (int fd = 0; fd < 3; fd++)
+        written[fd] = write(fd, "words of the application", 24);
+    for (int fd = 0; fd < 3; fd++) {
+        dup2(kept[fd], fd);
+        close(kept[fd]);
+    }
+    cr_assert(eq(int, opened, LSM_OK));
+    cr_assert(eq(int, locked, LSM_OK));
+    cr_assert(eq(int, created, LSM_OK));
+    for (int fd = 0; fd < 3; fd++)
+        cr_expect(eq(int, (int)written[fd], -1));
+    assert_ok(file_close(file));
+    dir_unlock(f.env, lock);
+    dir_closep(&dir);
+}

@@ -381,8 +381,7 @@ static void dump_place_here(const struct dump *dump, struct dump_place *place)
 // Hands to the system what stdout has buffered.
 static lsm_status dump_flush(struct dump *dump)
 {
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return lsm_fail(LSM_IO, "writing the dump: %s", strerror(errno));
+    TRY(output_flush());
     dump->buffered = 0;
     return LSM_OK;
 }

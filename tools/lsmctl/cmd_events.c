@@ -254,7 +254,7 @@ static lsm_status show_line(void *ctx, lsm_slice line)
         print_event_json(&events->event);
     else
         print_event(&events->event, settings->local);
-    return ferror(stdout) ? lsm_fail(LSM_IO, "writing to standard output") : LSM_OK;
+    return ferror(stdout) ? output_flush() : LSM_OK;
 }
 
 // Waits a while; false when nobody reads the output any more.
@@ -269,8 +269,7 @@ static lsm_status follow(struct event_reader *reader, struct events *events)
 {
     do {
         TRY(event_reader_read(reader, show_line, events));
-        if (fflush(stdout) != 0)
-            return lsm_fail(LSM_IO, "writing to standard output");
+        TRY(output_flush());
     } while (wait_for_more());
     return LSM_OK;
 }

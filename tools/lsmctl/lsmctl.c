@@ -5,8 +5,10 @@
 #include <argp.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "arguments.h"
 #include "nearest.h"
@@ -130,6 +132,43 @@ static void report(const struct tool *tool, lsm_status status)
         fprintf(stderr, "  %s\n", next);
 }
 
+// --- standard output ---
+
+// What the process would exit with if its output was written.
+static int exit_code_so_far = EXIT_CODE_OK;
+static bool is_output_failure_told;
+
+lsm_status output_flush(void)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return LSM_OK;
+    is_output_failure_told = true;
+    return lsm_fail(LSM_IO, "writing to standard output: %s",
+                    errno == 0 ? "it has failed" : strerror(errno));
+}
+
+// The last word on the output, whoever calls exit(): help and version do so inside of argp. A
+// file system may refuse what it has taken as late as when it is closed.
+static void close_output(void)
+{
+    const bool is_pending = __fpending(stdout) > 0;
+    bool is_written = !ferror(stdout);
+
+    errno = 0;
+    // Who closes the descriptor wants no output, and where there is none it is not missed.
+    if (fclose(stdout) != 0 && (is_pending || errno != EBADF))
+        is_written = false;
+    if (is_written)
+        return;
+    if (!is_output_failure_told)
+        fprintf(stderr, "lsmctl: writing to standard output: %s\n",
+                errno == 0 ? "it has failed" : strerror(errno));
+    _exit(exit_code_so_far == EXIT_CODE_OK ? EXIT_CODE_FAILED : exit_code_so_far);
+}
+
+// --- commands ---
+
 static int run_command(const struct command *command, struct tool *tool, int argc, char **argv)
 {
     lsm_status status;
@@ -139,8 +178,8 @@ static int run_command(const struct command *command, struct tool *tool, int arg
     status = arguments_parse(tool, argc, argv);
     if (status == LSM_OK)
         status = command->run(tool);
-    if (status == LSM_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        status = lsm_fail(LSM_IO, "writing to standard output: %s", strerror(errno));
+    if (status == LSM_OK)
+        status = output_flush();
     if (status != LSM_OK)
         report(tool, status);
     code = exit_code_of(tool, status);
@@ -260,6 +299,8 @@ int main(int argc, char **argv)
     const struct command *command;
     int at, code;
 
+    if (atexit(close_output) != 0)
+        return EXIT_CODE_FAILED;
     argp_err_exit_status = EXIT_CODE_USAGE;
     must(lsm_options_new(&tool.options));
     at = parse_leading_flags(&tool, argc, argv);
@@ -280,5 +321,6 @@ int main(int argc, char **argv)
                                : run_command(command, &tool, argc - at, argv + at);
     }
     lsm_options_free(tool.options);
+    exit_code_so_far = code;
     return code;
 }

@@ -93,6 +93,9 @@ lsm_status usage_error(struct tool *tool, const char *format, ...)
 // Says something on stderr, unless --quiet.
 void say(const struct tool *tool, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+// Hands the output so far to the system. LSM_IO once any of it could not be written.
+lsm_status output_flush(void);
+
 // An operand as bytes: escaped text, digits with --hex, or what a file holds with --files.
 // Appends to `bytes`.
 lsm_status operand_bytes(const struct tool *tool, const char *text, lsm_buf *bytes);
