@@ -10,8 +10,9 @@
 struct bulk_entry {
     lsm_buf key;
     lsm_buf value;
-    lsm_buf keyspace; // zero-terminated; empty: none was named
-    uint64_t expiry_seconds;
+    lsm_buf keyspace;        // zero-terminated; empty: none was named
+    uint64_t expiry_seconds; // 0: never
+    bool has_expiry;         // false: the keyspace's default decides
     uint8_t user_byte;
 };
 
@@ -22,6 +23,7 @@ static inline void bulk_entry_clear(struct bulk_entry *entry)
     buf_clear(&entry->value);
     buf_clear(&entry->keyspace);
     entry->expiry_seconds = 0;
+    entry->has_expiry = false;
     entry->user_byte = 0;
 }
 

@@ -178,8 +178,7 @@ static lsm_status read_pair_of_fields(struct bulk_input *in, bool as_hex, enum s
 // --- TSV ---
 
 // What may stand behind the value: NAME=N, each once.
-static lsm_status read_attribute(struct bulk_input *in, bool *has_expiry, bool *has_user_byte,
-                                 enum stop *stop)
+static lsm_status read_attribute(struct bulk_input *in, bool *has_user_byte, enum stop *stop)
 {
     static const char expiry[] = "expiry_seconds=", user_byte[] = "user_byte=";
     const char *word;
@@ -187,8 +186,8 @@ static lsm_status read_attribute(struct bulk_input *in, bool *has_expiry, bool *
 
     TRY(read_word(in, stop));
     word = in->word.data;
-    if (strncmp(word, expiry, strlen(expiry)) == 0 && !*has_expiry) {
-        *has_expiry = true;
+    if (strncmp(word, expiry, strlen(expiry)) == 0 && !in->entry.has_expiry) {
+        in->entry.has_expiry = true;
         return parse_u64("expiry_seconds", word + strlen(expiry), UINT64_MAX,
                          &in->entry.expiry_seconds);
     }
@@ -205,12 +204,12 @@ static lsm_status read_attribute(struct bulk_input *in, bool *has_expiry, bool *
 
 static lsm_status read_tsv(struct bulk_input *in)
 {
-    bool has_expiry = false, has_user_byte = false;
+    bool has_user_byte = false;
     enum stop stop = STOP_INPUT;
 
     TRY(read_pair_of_fields(in, in->as_hex, &stop));
     while (stop == STOP_TAB)
-        TRY(read_attribute(in, &has_expiry, &has_user_byte, &stop));
+        TRY(read_attribute(in, &has_user_byte, &stop));
     in->whole_line = in->first_line;
     return LSM_OK;
 }
@@ -352,6 +351,7 @@ static lsm_status read_dump_entry(struct bulk_input *in, enum stop *stop)
     if (*stop == STOP_TAB)
         return lsm_fail(LSM_INVALID, "wanted two or four fields");
     in->entry.user_byte = (uint8_t)user_byte;
+    in->entry.has_expiry = true; // none is never
     in->entries++;
     in->whole_line = in->first_line;
     return LSM_OK;

@@ -15,6 +15,8 @@
 //          Names, keys and values are escaped, '@' at the start of a key as \x40. An
 //          option that follows the database's says "inherit". COUNT is of entries.
 //
+// An expiry of 0 is never; where none is told, but in a dump, the keyspace's default decides.
+//
 // The format is told, or found once by how the input begins: "lsmkv-dump N" alone on a line
 // is a dump, '{' is JSON, all else is TSV. A key that begins with a brace is written \x7b
 // therefore; where a line could be meant both ways, it is refused. The mark of UTF-8 that

@@ -298,6 +298,7 @@ static lsm_status read_value(struct object *object, const struct field_name *nam
     case FIELD_KEYSPACE:
         return read_keyspace(object, name);
     case FIELD_EXPIRY:
+        entry->has_expiry = true;
         return read_number(object, name, UINT64_MAX, &entry->expiry_seconds);
     case FIELD_USER_BYTE:
         TRY(read_number(object, name, UINT8_MAX, &number));

@@ -24,7 +24,7 @@ void bulk_write_text(FILE *to, const struct bulk_view *view, bool as_hex)
         write_bytes(to, view->value, as_hex);
     }
     if (view->has_value || view->has_version) {
-        if (view->expiry_seconds != 0)
+        if (view->has_expiry || view->expiry_seconds != 0)
             fprintf(to, "\texpiry_seconds=%" PRIu64, view->expiry_seconds);
         if (view->user_byte != 0)
             fprintf(to, "\tuser_byte=%u", view->user_byte);
@@ -43,7 +43,7 @@ void bulk_write_json(FILE *to, const struct bulk_view *view, bool as_hex)
     if (view->has_version)
         fprintf(to, ",\"ts\":%" PRIu64 ",\"deleted\":%s", view->ts,
                 view->is_deleted ? "true" : "false");
-    if (view->expiry_seconds != 0)
+    if (view->has_expiry || view->expiry_seconds != 0)
         fprintf(to, ",\"expiry_seconds\":%" PRIu64, view->expiry_seconds);
     if (view->user_byte != 0)
         fprintf(to, ",\"user_byte\":%u", view->user_byte);

@@ -10,8 +10,9 @@
 struct bulk_view {
     lsm_slice key;
     lsm_slice value;
-    bool has_value; // false: keys only, or deleted
-    uint64_t expiry_seconds;
+    bool has_value;          // false: keys only, or deleted
+    uint64_t expiry_seconds; // 0: never
+    bool has_expiry;         // shown even when it is 0: the keyspace has a default
     uint8_t user_byte;
 
     bool has_version; // with timestamp and kind, which cannot be loaded
@@ -19,8 +20,8 @@ struct bulk_view {
     uint64_t ts;
 };
 
-// One line each. Text has the expiry and the user byte behind the value, where they are not
-// 0; a key without its value, and without its version, stands alone.
+// One line each. Text has the expiry and the user byte behind the value, where they are set; a
+// key without its value, and without its version, stands alone.
 void bulk_write_text(FILE *to, const struct bulk_view *view, bool as_hex);
 void bulk_write_json(FILE *to, const struct bulk_view *view, bool as_hex);
 // `view` has a value.

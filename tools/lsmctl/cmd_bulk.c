@@ -89,15 +89,50 @@ static lsm_status load_commit(struct load *load)
     return LSM_OK;
 }
 
+static bool same_options(const lsm_keyspace_options *a, const lsm_keyspace_options *b)
+{
+    return a->value_threshold == b->value_threshold && a->versions_to_keep == b->versions_to_keep &&
+           a->compression == b->compression && a->ttl_seconds == b->ttl_seconds;
+}
+
+// The keyspace of a dump may have been there with options of its own: "default" always is. In
+// a new database it gets those of the dump, in another it keeps them.
+static lsm_status load_settle_options(struct load *load, const char *name,
+                                      const lsm_keyspace_options *options)
+{
+    lsm_keyspace_info *infos;
+    bool is_same = false;
+    size_t count;
+
+    TRY(lsm_keyspace_list(load->session.db, &infos, &count));
+    for (size_t i = 0; i < count; i++)
+        is_same = is_same ||
+                  (strcmp(infos[i].name, name) == 0 && same_options(&infos[i].options, options));
+    lsm_free(infos);
+    if (is_same)
+        return LSM_OK;
+    if (load->session.is_new)
+        return lsm_keyspace_alter(load->session.db, name, options);
+    say(load->tool, "keyspace '%s' keeps its options, which are not those of the dump\n", name);
+    return LSM_OK;
+}
+
 static lsm_status load_open_keyspace(struct load *load, const char *name)
 {
     const lsm_keyspace_options *options =
         load->in.format == BULK_DUMP ? &load->in.keyspace_options : NULL;
     lsm_keyspace *keyspace;
+    lsm_status status = LSM_OK;
 
     if (load->named != NULL && strcmp(lsm_keyspace_name(load->named), name) == 0)
         return LSM_OK;
     TRY(lsm_keyspace_open(load->session.db, name, true, options, &keyspace));
+    if (options != NULL)
+        status = load_settle_options(load, name, options);
+    if (status != LSM_OK) {
+        lsm_keyspace_close(keyspace);
+        return status;
+    }
     lsm_keyspace_close(load->named);
     load->named = keyspace;
     load->last_key.size = 0;
@@ -121,6 +156,8 @@ static lsm_status load_choose_keyspace(struct load *load)
 static lsm_status load_put(struct load *load)
 {
     const struct bulk_entry *entry = &load->in.entry;
+    const uint64_t expiry =
+        entry->has_expiry && entry->expiry_seconds == 0 ? LSM_EXPIRY_NONE : entry->expiry_seconds;
 
     TRY(load_choose_keyspace(load));
     if (load->txn == NULL) {
@@ -128,7 +165,7 @@ static lsm_status load_put(struct load *load)
         load_begin_tally(load);
     }
     return lsm_txn_put_entry(load->txn, load->keyspace, slice_of_buf(&entry->key),
-                             slice_of_buf(&entry->value), entry->expiry_seconds, entry->user_byte);
+                             slice_of_buf(&entry->value), expiry, entry->user_byte);
 }
 
 static lsm_status load_entry(struct load *load)

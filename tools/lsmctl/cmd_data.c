@@ -199,13 +199,29 @@ static lsm_status scan_open(const struct scan_settings *settings, const struct s
     return lsm_iter_open(session->db, session->keyspace, &options, out);
 }
 
-static lsm_status scan_print(const struct tool *tool, lsm_iter *it)
+// Whether new entries of the keyspace expire by default.
+static lsm_status has_default_expiry(const struct tool *tool, const struct session *session,
+                                     bool *out)
+{
+    lsm_keyspace_info *infos;
+    size_t count;
+
+    TRY(lsm_keyspace_list(session->db, &infos, &count));
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(infos[i].name, keyspace_name(tool)) == 0)
+            *out = infos[i].options.ttl_seconds != 0;
+    lsm_free(infos);
+    return LSM_OK;
+}
+
+static lsm_status scan_print(const struct tool *tool, lsm_iter *it, bool shows_never)
 {
     const struct scan_settings *settings = tool->settings;
     struct bulk_view view = {
         .key = lsm_iter_key(it),
         .has_value = !settings->keys_only && !lsm_iter_is_deleted(it),
         .expiry_seconds = lsm_iter_expiry(it),
+        .has_expiry = shows_never && !lsm_iter_is_deleted(it),
         .user_byte = lsm_iter_user_byte(it),
         .has_version = settings->versions,
         .is_deleted = lsm_iter_is_deleted(it),
@@ -228,13 +244,15 @@ static lsm_status scan_all(const struct tool *tool, const struct session *sessio
 {
     const struct scan_settings *settings = tool->settings;
     CLEANUP(iter_free) lsm_iter *it = NULL;
+    bool shows_never = false;
     uint64_t count = 0;
     lsm_status status;
 
+    TRY(has_default_expiry(tool, session, &shows_never));
     TRY(scan_open(settings, session, &it));
     status = settings->reverse ? lsm_iter_last(it) : lsm_iter_first(it);
     while (status == LSM_OK && !ferror(stdout)) {
-        TRY(scan_print(tool, it));
+        TRY(scan_print(tool, it, shows_never));
         if (++count == settings->limit)
             return LSM_OK;
         status = settings->reverse ? lsm_iter_prev(it) : lsm_iter_next(it);
@@ -340,13 +358,13 @@ const struct command data_commands[] = {
      .summary = "Print keys and values in order",
      .details =
          "One entry a line: key, tab, value, both escaped, and behind them, where they are set,\n"
-         "expiry_seconds=N (since 1970) and user_byte=N. With --json one object a line. Both\n"
-         "load as the same entries (--hex with --hex). --versions adds timestamp and kind,\n"
-         "which cannot be loaded.\n\n"
-                "Examples:\n"
-                "  lsmctl scan people --prefix a --limit 10\n"
-                "  lsmctl scan people --from b --to d --reverse --keys-only\n"
-                "  lsmctl scan people --versions --json\n",
+         "expiry_seconds=N (since 1970; 0, shown in keyspaces with a default: never) and\n"
+         "user_byte=N. With --json one object a line. Both load as the same entries (--hex with\n"
+         "--hex). --versions adds timestamp and kind, which cannot be loaded.\n\n"
+         "Examples:\n"
+         "  lsmctl scan people --prefix a --limit 10\n"
+         "  lsmctl scan people --from b --to d --reverse --keys-only\n"
+         "  lsmctl scan people --versions --json\n",
      .flags = scan_flags,
      .settings_size = sizeof(struct scan_settings),
      .run = run_scan},

@@ -110,6 +110,7 @@ lsm_status parse_size(const char *text, uint64_t *size);
 struct session {
     lsm_db *db;
     lsm_keyspace *keyspace; // of --keyspace; NULL when none was given
+    bool is_new;            // the database was made
 };
 
 enum session_mode {

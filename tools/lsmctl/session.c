@@ -40,16 +40,16 @@ lsm_status open_read_only(const char *path, const lsm_options *options, lsm_db *
 lsm_status session_open(struct tool *tool, enum session_mode mode, struct session *out)
 {
     const char *path = tool->operands[0];
-    bool is_new = mode == SESSION_CREATE && !database_exists(path);
     CLEANUP(session_closep) struct session session = {0};
 
+    session.is_new = mode == SESSION_CREATE && !database_exists(path);
     if (mode == SESSION_READ) {
         TRY(open_read_only(path, tool->options, &session.db));
     } else {
         TRY(lsm_options_set_create(tool->options, mode == SESSION_CREATE));
         TRY(lsm_open(path, tool->options, &session.db));
     }
-    if (is_new)
+    if (session.is_new)
         say(tool, "created database %s\n", path);
     if (tool->keyspace != NULL)
         TRY(lsm_keyspace_open(session.db, tool->keyspace, mode == SESSION_CREATE, NULL,

@@ -1,5 +1,7 @@
 # What load takes is what was meant: all else is refused, with file, line and field.
 
+printf 'a\t1\n' >in.tsv
+
 # try NAME CONTENT [FLAG...]: loads what printf makes of CONTENT, and shows what came of it
 try()
 {
@@ -100,6 +102,10 @@ try a.dump "$dump default\r\na\t1\t99999999999\t255\r\n@end 1\r\n"
 try a.dump 'lsmkv-dump 1\r\n@keyspace default\r\na\t1\r\n@end 1\r\n'
 try a.dump "$dump default\na\t1\nb\\\\" --partial
 try a.dump "$dump default\na\t1\nb\\\\\n" --partial
+try never.dump "$dump default ttl_seconds=1000\na\t1\n@end 1\n"
+t load db never.dump -q
+t load other in.tsv -q
+t load other never.dump
 try empty.dump '' --format dump
 try empty.tsv ''
 
