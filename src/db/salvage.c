@@ -43,7 +43,8 @@ struct salvage {
     size_t last_target; // found
     uint64_t now;       // by which expiry is judged
     uint64_t lost_values;
-    bool is_counting; // what is uncertain is not taken, only counted
+    uint64_t uncertain_bytes; // to read for what is uncertain
+    bool is_counting;         // what is uncertain is not taken, only counted
     uint64_t offered_record_count;
     uint64_t offered_value_bytes;
     lsm_buf value;
@@ -259,6 +260,7 @@ static lsm_status read_value(struct salvage *s, const struct entry *entry, lsm_s
         return LSM_OK;
     }
     status = pointer_decode(entry->value, &pointer);
+    salvage_note_read(&s->losses, pointer.record_size);
     if (status == LSM_OK)
         status = salvage_log_value(s->log, &pointer, entry->keyspace, entry->key, &s->value);
     if (status == LSM_CORRUPT && !s->losses.is_muted)
@@ -478,11 +480,43 @@ static void remove_runs(struct salvage *s)
         (void)file_unlink(s->scratch, filename_of(FILENAME_TABLE, id).text); // nobody names it
 }
 
+struct sizes {
+    uint64_t tables;
+    uint64_t segments;
+};
+
+static lsm_status sum_size(void *ctx, const char *name, uint64_t size, bool is_regular)
+{
+    struct sizes *sizes = ctx;
+    uint64_t number;
+
+    if (is_regular && filename_parse(name, &number) == FILENAME_TABLE)
+        sizes->tables += size;
+    if (is_regular && filename_parse(name, &number) == FILENAME_SEGMENT)
+        sizes->segments += size;
+    return LSM_OK;
+}
+
+// The log is read to find out what of it is certain, and to take that; then the tables, and the
+// values that they point to. What is uncertain is compared with all that.
+static lsm_status estimate(struct salvage *s)
+{
+    struct sizes sizes = {0};
+
+    TRY(dir_list(s->source.dir, sum_size, &sizes));
+    s->losses.total_bytes = sizes.tables + 2 * sizes.segments;
+    if (s->source.has_manifest)
+        s->losses.total_bytes += version_referenced_bytes(s->source.version);
+    s->uncertain_bytes = sizes.tables + sizes.segments;
+    return LSM_OK;
+}
+
 static lsm_status read_source(struct salvage *s)
 {
     struct salvage_log_input input = {.losses = &s->losses};
 
     TRY(salvage_source_open(s->request, &s->losses, &s->source));
+    TRY(estimate(s));
     input.dir = s->source.dir;
     input.db_uuid = s->source.db_uuid;
     if (s->source.has_manifest) {
@@ -503,6 +537,7 @@ static lsm_status write_new(struct salvage *s)
     s->is_counting = !s->request->take_uncertain;
     if (!s->is_counting || !s->source.has_manifest || s->losses.range_count > 0) {
         s->losses.is_muted = s->is_counting;
+        s->losses.total_bytes += s->uncertain_bytes;
         TRY(salvage_merge_add_log(&s->uncertain, s->log, false, s->scratch, &s->next_run_id));
         TRY(take_uncertain(s));
     }
@@ -592,7 +627,9 @@ lsm_status db_salvage(const struct salvage_request *request, struct salvage_repo
 {
     struct salvage s = {
         .request = request,
-        .losses = {.fn = request->on_loss, .ctx = request->ctx},
+        .losses = {.fn = request->on_loss,
+                   .ctx = request->ctx,
+                   .progress_fn = request->on_progress},
         .now = clock_wall_ns(request->env) / 1000000000u,
     };
     uint64_t table_count;

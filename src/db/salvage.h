@@ -42,6 +42,9 @@ struct salvage_range {
 
 typedef void (*salvage_range_fn)(void *ctx, const struct salvage_range *range);
 
+// Called often; `total` is an estimate, and may grow.
+typedef void (*salvage_progress_fn)(void *ctx, uint64_t read_bytes, uint64_t total_bytes);
+
 struct salvage_request {
     struct env *env;            // of the damaged database
     const char *from;           // its directory; no process has it open
@@ -50,8 +53,9 @@ struct salvage_request {
     const char *to;             // where there is no database yet; NULL: only look
     const lsm_options *options; // of the new one; NULL: defaults
     bool take_uncertain;
-    salvage_loss_fn on_loss;   // may be NULL
-    salvage_range_fn on_range; // may be NULL
+    salvage_loss_fn on_loss;         // may be NULL
+    salvage_range_fn on_range;       // may be NULL
+    salvage_progress_fn on_progress; // may be NULL
     void *ctx;
 };
 

@@ -246,6 +246,7 @@ static lsm_status scan_file(struct salvage_log *log, struct log_file *file, segm
         if (file->limit != 0 && file->limit < scan.limit)
             scan.limit = file->limit;
         status = segment_scan_open(&scan, true, fn, ctx);
+        salvage_note_read(log->input.losses, scan.limit);
     }
     return status;
 }

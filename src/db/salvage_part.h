@@ -18,7 +18,7 @@ struct lost_keys {
 
 typedef void (*lost_keys_fn)(void *ctx, const struct lost_keys *keys);
 
-// Where losses are told and counted.
+// Where losses are told and counted, and how far reading has come.
 struct salvage_losses {
     salvage_loss_fn fn; // may be NULL
     void *ctx;
@@ -28,11 +28,15 @@ struct salvage_losses {
     uint64_t count;
     uint64_t bytes;
     uint64_t range_count;
+    salvage_progress_fn progress_fn; // may be NULL
+    uint64_t read_bytes;
+    uint64_t total_bytes; // to read, as far as known
 };
 
 void salvage_lose(struct salvage_losses *losses, const char *file, uint64_t offset, uint64_t size,
                   const char *what);
 
+void salvage_note_read(struct salvage_losses *losses, uint64_t bytes);
 void salvage_lose_keys(struct salvage_losses *losses, const struct lost_keys *keys);
 
 // Whether a failure is not damage but want of memory or descriptors, which ends it all.

@@ -34,6 +34,13 @@ void salvage_lose_keys(struct salvage_losses *losses, const struct lost_keys *ke
         losses->keys_fn(losses->keys_ctx, keys);
 }
 
+void salvage_note_read(struct salvage_losses *losses, uint64_t bytes)
+{
+    losses->read_bytes += bytes;
+    if (losses->progress_fn != NULL)
+        losses->progress_fn(losses->ctx, losses->read_bytes, losses->total_bytes);
+}
+
 void salvage_table_release(struct salvage_table *table)
 {
     table_meta_free(table->meta);
@@ -287,6 +294,7 @@ static lsm_status read_data(struct lane *lane, const struct block_place *place)
 {
     struct reading *r = &lane->reading;
 
+    salvage_note_read(lane->losses, block_place_end(place) - place->offset);
     TRY(source_read_data(&r->source, place, &r->block));
     r->view = block_view_of(r->block->bytes);
     r->next = 0;

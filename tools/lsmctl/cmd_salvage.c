@@ -29,14 +29,16 @@ struct salvage_output {
     const struct tool *tool;
     cJSON *losses; // with --json
     cJSON *ranges;
+    struct progress progress;
 };
 
 // salvage_loss_fn.
 static void tell_loss(void *ctx, const struct salvage_loss *loss)
 {
-    const struct salvage_output *output = ctx;
+    struct salvage_output *output = ctx;
     cJSON *object;
 
+    progress_end(&output->progress);
     if (!output->tool->json) {
         printf("%slost%s  %s, offset %" PRIu64 ", %s: %s\n", colour(stdout, COLOUR_RED),
                colour(stdout, COLOUR_NONE), loss->file, loss->offset,
@@ -113,9 +115,10 @@ static void tell_range(void *ctx, const struct salvage_range *range)
 {
     static const char *const from_keys[3] = {"from_keyspace", "from_key", "from_included"};
     static const char *const to_keys[3] = {"to_keyspace", "to_key", "to_included"};
-    const struct salvage_output *output = ctx;
+    struct salvage_output *output = ctx;
     cJSON *object;
 
+    progress_end(&output->progress);
     if (!output->tool->json) {
         print_range(range);
         return;
@@ -124,6 +127,15 @@ static void tell_range(void *ctx, const struct salvage_range *range)
     json_add_text(object, "file", range->file);
     bound_to_json(object, &range->from, from_keys);
     bound_to_json(object, &range->to, to_keys);
+}
+
+// salvage_progress_fn.
+static void show_progress(void *ctx, uint64_t read_bytes, uint64_t total_bytes)
+{
+    struct salvage_output *output = ctx;
+
+    output->progress.total = total_bytes;
+    progress_show(&output->progress, read_bytes);
 }
 
 // --- the report ---
@@ -250,6 +262,7 @@ static lsm_status run_salvage(struct tool *tool)
         .take_uncertain = settings->uncertain,
         .on_loss = tell_loss,
         .on_range = tell_range,
+        .on_progress = show_progress,
         .ctx = &output,
     };
     struct salvage_report report;
@@ -264,7 +277,9 @@ static lsm_status run_salvage(struct tool *tool)
     TRY(check_unused(request.from));
     output.losses = json_array();
     output.ranges = json_array();
+    progress_start(&output.progress, "salvaging", "bytes", 0);
     status = db_salvage(&request, &report);
+    progress_end(&output.progress);
     if (status == LSM_OK && tool->json) {
         print_json(&report, &output);
     } else {

@@ -1,12 +1,21 @@
 // cmd_upkeep.c -- verify and compact.
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/words.h"
 #include "db/verify.h"
 #include "facts.h"
 #include "lsmctl.h"
+
+static lsm_status sum_files(const char *path, struct file_sums *out)
+{
+    CLEANUP(dir_closep) struct dir *dir = NULL;
+
+    TRY(dir_open(env_posix(), path, false, &dir));
+    return inspect_file_sums(dir, out);
+}
 
 // --- verify ---
 
@@ -133,11 +142,14 @@ static void verify_report(const struct verify *verify, lsm_status status)
 static lsm_status run_verify(struct tool *tool)
 {
     struct verify verify = {.tool = tool};
+    struct file_sums sums = {0};
     cJSON *object = json_object();
     lsm_status status;
 
     verify.array = json_add_array(object, "files");
-    progress_start(&verify.progress, "verifying", "bytes", 0);
+    (void)sum_files(tool->operands[0], &sums); // what is wrong with it will be told
+    progress_start(&verify.progress, "verifying", "bytes",
+                   sums.table_bytes + sums.segment_bytes + sums.manifest_bytes);
     status = verify_all(&verify, tool);
     progress_end(&verify.progress);
     verify_report(&verify, status);
@@ -152,6 +164,8 @@ static lsm_status run_verify(struct tool *tool)
 
 // --- compact ---
 
+#define NEW_TABLES_MAX (1u << 20) // that are looked at: a foreign file may have any number
+
 struct compact_settings {
     struct bytes_flag from;
     struct bytes_flag to;
@@ -165,11 +179,9 @@ static const struct flag compact_flags[] = {
 
 static lsm_status total_bytes(const char *path, uint64_t *bytes)
 {
-    CLEANUP(dir_closep) struct dir *dir = NULL;
     struct file_sums sums;
 
-    TRY(dir_open(env_posix(), path, false, &dir));
-    TRY(inspect_file_sums(dir, &sums));
+    TRY(sum_files(path, &sums));
     *bytes = sums.table_bytes + sums.segment_bytes + sums.manifest_bytes + sums.other_bytes;
     return LSM_OK;
 }
@@ -218,21 +230,119 @@ static void compact_report(const struct tool *tool, uint64_t before, const struc
     json_print(object);
 }
 
-static lsm_status run_compact(struct tool *tool)
+// About what merging everything writes: each level with the one below it, down to the last.
+static lsm_status bytes_to_merge(lsm_db *db, uint64_t *out)
+{
+    lsm_level_info levels[LSM_LEVELS];
+    uint64_t moving = 0, bytes = 0;
+
+    TRY(lsm_levels(db, levels));
+    for (unsigned i = 0; i < LSM_LEVELS; i++) {
+        if (levels[i].tables == 0)
+            continue;
+        moving += levels[i].bytes;
+        bytes += i == 0 || moving == levels[i].bytes ? 0 : moving;
+    }
+    *out = bytes > moving ? bytes : moving;
+    return LSM_OK;
+}
+
+// What has been written of tables with new numbers, by their files: a merge may take minutes
+// until the engine counts it.
+struct written {
+    const char *path;
+    uint64_t first;  // new number
+    uint64_t *sizes; // by number from there on, as large as ever seen; those merged again stay
+    size_t count;
+};
+
+static lsm_status note_last_table(void *ctx, const char *name, uint64_t size, bool is_regular)
+{
+    struct written *written = ctx;
+    uint64_t number;
+
+    (void)size;
+    if (is_regular && filename_parse(name, &number) == FILENAME_TABLE && number >= written->first)
+        written->first = number + 1;
+    return LSM_OK;
+}
+
+static lsm_status note_table(void *ctx, const char *name, uint64_t size, bool is_regular)
+{
+    struct written *written = ctx;
+    uint64_t number;
+    size_t at;
+
+    if (!is_regular || filename_parse(name, &number) != FILENAME_TABLE || number < written->first ||
+        number - written->first >= NEW_TABLES_MAX)
+        return LSM_OK;
+    at = (size_t)(number - written->first);
+    if (at >= written->count) {
+        written->sizes = reallocarray(written->sizes, at + 1, sizeof *written->sizes);
+        if (written->sizes == NULL)
+            must(LSM_NO_MEMORY);
+        memset(written->sizes + written->count, 0,
+               (at + 1 - written->count) * sizeof *written->sizes);
+        written->count = at + 1;
+    }
+    if (size > written->sizes[at])
+        written->sizes[at] = size;
+    return LSM_OK;
+}
+
+static lsm_status list_tables(const char *path,
+                              lsm_status (*fn)(void *, const char *, uint64_t, bool),
+                              struct written *written)
+{
+    CLEANUP(dir_closep) struct dir *dir = NULL;
+
+    TRY(dir_open(env_posix(), path, false, &dir));
+    return dir_list(dir, fn, written);
+}
+
+static uint64_t bytes_written(void *ctx)
+{
+    struct written *written = ctx;
+    uint64_t bytes = 0;
+
+    (void)list_tables(written->path, note_table, written); // what is not seen is seen later
+    for (size_t i = 0; i < written->count; i++)
+        bytes += written->sizes[i];
+    return bytes;
+}
+
+static lsm_status compact(struct tool *tool, struct session *session)
 {
     const struct compact_settings *settings = tool->settings;
-    lsm_slice from = slice_of_buf(&settings->from.bytes);
-    lsm_slice to = slice_of_buf(&settings->to.bytes);
+    const lsm_slice from = slice_of_buf(&settings->from.bytes);
+    const lsm_slice to = slice_of_buf(&settings->to.bytes);
+    struct written written = {.path = tool->operands[0]};
+    struct progress_watch watch;
+    uint64_t total;
+    lsm_status status;
+
+    TRY(lsm_flush(session->db));
+    TRY(bytes_to_merge(session->db, &total));
+    TRY(list_tables(written.path, note_last_table, &written));
+    progress_watch_start(&watch, "compacting", total, bytes_written, &written);
+    status = lsm_compact_range(session->db, session->keyspace, settings->from.is_set ? &from : NULL,
+                               settings->to.is_set ? &to : NULL);
+    if (status == LSM_OK)
+        status = lsm_wait_idle(session->db);
+    progress_watch_end(&watch);
+    free(written.sizes);
+    return status;
+}
+
+static lsm_status run_compact(struct tool *tool)
+{
     CLEANUP(session_closep) struct session session = {0};
     CLEANUP(facts_release) struct facts facts = {0};
     uint64_t before, start_ns = now_ns();
 
     TRY(session_open(tool, SESSION_WRITE, &session));
     TRY(total_bytes(tool->operands[0], &before));
-    TRY(lsm_flush(session.db));
-    TRY(lsm_compact_range(session.db, session.keyspace, settings->from.is_set ? &from : NULL,
-                          settings->to.is_set ? &to : NULL));
-    TRY(lsm_wait_idle(session.db));
+    TRY(compact(tool, &session));
     TRY(session_close(&session));
     TRY(facts_gather(tool, &facts));
     compact_report(tool, before, &facts, now_ns() - start_ns);

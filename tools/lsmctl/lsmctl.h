@@ -11,6 +11,7 @@
 #include "lsmkv.h"
 
 #include "output.h"
+#include "progress.h"
 
 enum exit_code {
     EXIT_CODE_OK = 0,

@@ -575,68 +575,10 @@ const char *colour(FILE *stream, enum colour colour)
     return sequences[colour];
 }
 
-// --- progress ---
-
 uint64_t now_ns(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-void progress_start(struct progress *p, const char *what, const char *unit, uint64_t total)
-{
-    *p = (struct progress){
-        .what = what,
-        .unit = unit,
-        .total = total,
-        .start_ns = now_ns(),
-        .is_terminal = isatty(STDERR_FILENO) != 0,
-    };
-}
-
-static struct human progress_amount(const struct progress *p, uint64_t amount)
-{
-    struct human out;
-
-    if (strcmp(p->unit, "bytes") == 0)
-        return human_bytes(amount);
-    snprintf(out.text, sizeof out.text, "%.18s %.12s", human_count(amount).text, p->unit);
-    return out;
-}
-
-void progress_show(struct progress *p, uint64_t done)
-{
-    uint64_t now;
-    double seconds;
-    char bar[BAR_WIDTH + 1];
-
-    if (!p->is_terminal)
-        return;
-    now = now_ns();
-    if (now - p->start_ns < PROGRESS_FIRST_NS || now - p->shown_ns < PROGRESS_PERIOD_NS)
-        return;
-    p->shown_ns = now;
-    seconds = (double)(now - p->start_ns) / 1e9;
-    if (p->total == 0) {
-        fprintf(stderr, "\r\033[K%s: %s, %.0f s", p->what, progress_amount(p, done).text, seconds);
-    } else {
-        double part = done >= p->total ? 1 : (double)done / (double)p->total;
-        int filled = (int)(part * BAR_WIDTH);
-
-        memset(bar, '.', BAR_WIDTH);
-        memset(bar, '#', (size_t)filled);
-        bar[BAR_WIDTH] = '\0';
-        fprintf(stderr, "\r\033[K%s [%s] %3.0f%% %s, %.0f s left", p->what, bar, 100 * part,
-                progress_amount(p, done).text, part == 0 ? 0 : seconds / part - seconds);
-    }
-    fflush(stderr);
-}
-
-void progress_end(struct progress *p)
-{
-    if (p->shown_ns != 0)
-        fputs("\r\033[K", stderr);
-    p->shown_ns = 0;
 }

@@ -105,22 +105,6 @@ enum colour { COLOUR_NONE, COLOUR_BOLD, COLOUR_DIM, COLOUR_RED, COLOUR_GREEN, CO
 // terminal, or NO_COLOR is set. COLOUR_NONE ends one.
 const char *colour(FILE *stream, enum colour colour);
 
-// --- progress, on stderr ---
-
-struct progress {
-    const char *what;
-    const char *unit; // of `done`: "bytes" are shown as sizes, others as counts
-    uint64_t total;   // 0: not known
-    uint64_t start_ns;
-    uint64_t shown_ns; // 0: nothing has been shown
-    bool is_terminal;
-};
-
-void progress_start(struct progress *p, const char *what, const char *unit, uint64_t total);
-// Shows itself on a terminal from the first second on, ten times a second at most.
-void progress_show(struct progress *p, uint64_t done);
-// Takes away what has been shown.
-void progress_end(struct progress *p);
 uint64_t now_ns(void); // never steps back
 
 #endif
