@@ -196,6 +196,13 @@ static lsm_status plan_by_need(const struct picker_input *input,
 
 // --- what has become worn ---
 
+// Of a table that is from the future nobody knows the age: the clock was ahead when it was
+// written, or is behind now.
+static bool is_aged(uint64_t now, uint64_t created)
+{
+    return (now > created ? now - created : created - now) >= TOMBSTONE_AGE_SECONDS;
+}
+
 // Whether a table is worth a merge although its level is not too large. Each merge
 // makes progress: what is droppable goes, or comes one level closer to where it may,
 // and an aged table is young again.
@@ -208,8 +215,7 @@ static bool is_worn(const struct picker_input *input, unsigned level, const stru
     if (level == LEVEL_LAST || meta->tombstone_count == 0)
         return true;
     return meta->tombstone_count >= meta->entry_count / TOMBSTONE_DENSE_SHARE ||
-           (input->now_seconds > meta->created_wall &&
-            input->now_seconds - meta->created_wall >= TOMBSTONE_AGE_SECONDS);
+           is_aged(input->now_seconds, meta->created_wall);
 }
 
 static lsm_status plan_worn_level0(const struct picker_input *input,

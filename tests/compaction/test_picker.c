@@ -390,6 +390,26 @@ TEST(a_table_dense_with_tombstones_is_taken_down_at_once)
     assert_pick(pick_with(&in), "nothing");
 }
 
+// A clock that was ahead has stamped the table: its age is not known for years otherwise.
+TEST(a_table_from_the_future_counts_as_old)
+{
+    add((struct sketch){.level = 6, .id = 1, .smallest = "a", .largest = "m"});
+    add((struct sketch){.level = 5,
+                        .id = 2,
+                        .smallest = "b",
+                        .largest = "c",
+                        .tombstones = 1,
+                        .created = 16 * HOUR - 1});
+    assert_pick(pick(), "nothing");
+    add((struct sketch){.level = 5,
+                        .id = 3,
+                        .smallest = "e",
+                        .largest = "f",
+                        .tombstones = 1,
+                        .created = 16 * HOUR});
+    assert_pick(pick(), "tombstones 5>6: 3 | 1 bottom");
+}
+
 TEST(the_last_level_is_rewritten_where_something_can_go)
 {
     add((struct sketch){.level = 6, .id = 1, .smallest = "a", .largest = "m", .tombstones = 1});
