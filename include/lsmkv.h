@@ -259,6 +259,10 @@ typedef struct lsm_health_info {
     uint64_t oldest_snapshot_age_ns; /* 0 when none is open */
     char oldest_snapshot_tag[64];
     uint64_t open_children; /* transactions, snapshots, iterators, pins */
+    int64_t clock_ahead_ns; /* of the system's clock before the time that is past without doubt
+                               (see "Expiry and the clock"); negative: it is behind; 0: they agree */
+    char clock_note[256];   /* the same in words, from a minute on; no reason for concern if the
+                               database was closed meanwhile. Else "" */
 } lsm_health_info;
 
 LSM_MUST_CHECK lsm_status lsm_health(lsm_db *db, lsm_health_info *out);
@@ -313,6 +317,15 @@ LSM_MUST_CHECK lsm_status lsm_keyspace_list(lsm_db *db, lsm_keyspace_info **out,
 
 /* ---- Writing --------------------------------------------------------------------- */
 
+/* Expiry and the clock. An entry with an expiry is absent from that second on, by the
+ * system's clock: to a snapshot or transaction by what the clock says when it begins, to an
+ * iterator when it is opened, else now. When the clock is set back, what had expired may be
+ * there again. Nothing is dropped for good on the word of a clock that may be wrong: after
+ * a jump ahead, or a time in which the database was closed, what has expired is kept until
+ * the clock has gone on for an hour without being set; for a day, if it is ahead by more
+ * than a day. lsm_health() tells. An expiry that was counted from a wrong clock stays as it
+ * is. */
+
 typedef enum lsm_sync_mode {
     LSM_SYNC_DEFAULT = 0, /* as option sync says: full unless set otherwise */
     LSM_SYNC_FULL = 1,    /* returns when the commit is on the device */
@@ -324,7 +337,7 @@ typedef struct lsm_write_options {
     lsm_sync_mode sync;
     bool no_wait;            /* LSM_BUSY instead of waiting for back-pressure */
     uint8_t user_byte;       /* stored with each entry of a one-shot write */
-    uint64_t ttl_seconds;    /* from now; 0: the keyspace's default */
+    uint64_t ttl_seconds;    /* from now by the system's clock; 0: the keyspace's default */
     uint64_t expiry_seconds; /* absolute, since 1970; 0: by ttl_seconds; or LSM_EXPIRY_NONE */
     bool clear_user_byte;    /* a user byte of 0, where the write would keep the entry's */
 } lsm_write_options;

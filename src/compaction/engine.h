@@ -57,12 +57,17 @@ struct engine {
 
     // Answered by the floors above. The oldest snapshot: a merge drops what no
     // snapshot at or above `ts` sees, and expires by `wall` seconds (0: not at all).
+    // Of a moment ago: what is worth a merge goes by it.
     void (*oldest_snapshot)(void *ctx, uint64_t *ts, uint64_t *wall);
+    // The same for who drops: no snapshot is told a second before `wall` until
+    // end_dropping(), after the edit is installed or given up. LSM_NO_MEMORY.
+    lsm_status (*begin_dropping)(void *ctx, uint64_t *ts, uint64_t *wall, void **hold);
+    void (*end_dropping)(void *ctx, void *hold);
     // The options of a keyspace and whether it has been dropped at or below the
     // oldest snapshot (its entries then go); false for an unknown id.
     bool (*keyspace_options)(void *ctx, uint32_t id, struct keyspace_options *out,
                              bool *is_dropped);
-    // Latest wall clock and timestamp to persist with an edit.
+    // Latest timestamp, and the time that is past without doubt, to persist with an edit.
     void (*clock)(void *ctx, uint64_t *last_ts, uint64_t *last_wall_ns);
     void *ctx;
 };

@@ -21,7 +21,8 @@ struct flush {
     uint64_t entry_count;             // of the memtable
     struct log_position replay;       // start of the memtable after it
     struct edit edit;
-    struct segment **segments; // of the whole log; the edit borrows from it
+    struct segment **segments;  // of the whole log; the edit borrows from it
+    struct retention retention; // until the edit is published
 };
 
 static lsm_status flush_init(struct flush *flush, struct engine *engine)
@@ -38,14 +39,16 @@ static lsm_status flush_init(struct flush *flush, struct engine *engine)
 
 static void flush_release(struct flush *flush)
 {
+    retention_release(&flush->retention);
     edit_release(&flush->edit);
     mem_free(flush->segments);
     view_unref(flush->view);
 }
 
 static lsm_status write_entries(struct flush *flush, struct iter *entries,
-                                struct retention *retention, struct table_output *output)
+                                struct table_output *output)
 {
+    struct retention *retention = &flush->retention;
     lsm_status status = retention_first(retention, flush->engine, entries, NULL, NULL);
 
     while (status == LSM_OK && retention->is_valid) {
@@ -57,9 +60,9 @@ static lsm_status write_entries(struct flush *flush, struct iter *entries,
 }
 
 // Memory that has changed is told once and for all: the log has what was written.
-static lsm_status check_memtable(const struct flush *flush, const struct retention *retention,
-                                 const struct table_output *output)
+static lsm_status check_memtable(const struct flush *flush, const struct table_output *output)
 {
+    const struct retention *retention = &flush->retention;
     struct engine *engine = flush->engine;
     lsm_status status = LSM_OK;
 
@@ -78,18 +81,15 @@ static lsm_status check_memtable(const struct flush *flush, const struct retenti
 static lsm_status write_table(struct flush *flush)
 {
     CLEANUP(iter_closep) struct iter *entries = NULL;
-    struct retention retention = {.engine = NULL};
     struct table_output output;
     lsm_status status;
 
     TRY(memtable_iter_new(flush->memtable->mem, &entries));
     table_output_init(&output, flush->engine, &flush->edit, 0);
-    status = write_entries(flush, entries, &retention, &output);
+    status = write_entries(flush, entries, &output);
     if (status == LSM_OK)
-        status = check_memtable(flush, &retention, &output);
-    status = table_output_release(&output, status);
-    retention_release(&retention);
-    return status;
+        status = check_memtable(flush, &output);
+    return table_output_release(&output, status);
 }
 
 // States the log as it is once the memtable is in a table: replay starts at the next

@@ -115,7 +115,7 @@ lsm_status retention_first(struct retention *r, struct engine *engine, struct it
 {
     *r = (struct retention){
         .engine = engine, .source = source, .may_vanish = may_vanish, .ctx = ctx};
-    engine->oldest_snapshot(engine->ctx, &r->oldest_ts, &r->oldest_wall);
+    TRY(engine->begin_dropping(engine->ctx, &r->oldest_ts, &r->oldest_wall, &r->hold));
     if (PLANTED(IGNORE_SNAPSHOTS))
         r->oldest_ts = TS_MAX;
     TRY(iter_first(source));
@@ -133,4 +133,7 @@ lsm_status retention_next(struct retention *r)
 void retention_release(struct retention *r)
 {
     lsm_buf_free(&r->key);
+    if (r->hold != NULL)
+        r->engine->end_dropping(r->engine->ctx, r->hold);
+    r->hold = NULL;
 }

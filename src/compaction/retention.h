@@ -6,8 +6,8 @@
 //   - All versions above the oldest snapshot stay.
 //   - Of those at or below it, the newest `versions_to_keep` of the keyspace stay,
 //     but none that is older than a tombstone: deleting ends a key's history.
-//   - An entry at or below it that had expired at the snapshots' oldest wall time is
-//     a tombstone.
+//   - An entry at or below it that had expired at the snapshots' oldest wall time, and by
+//     a time that is not in doubt, is a tombstone.
 //   - A tombstone at or below it stays too, unless nothing older of its key can lie
 //     further down (`may_vanish`).
 //   - Entries of a dropped keyspace go, all of them.
@@ -37,6 +37,7 @@ struct retention {
     struct iter *source;
     retention_vanish_fn may_vanish;
     void *ctx;
+    void *hold; // what keeps the two below true
     uint64_t oldest_ts;
     uint64_t oldest_wall;
 
@@ -54,12 +55,13 @@ struct retention {
 };
 
 // Positions at the first entry that stays. `may_vanish` NULL: no tombstone goes. The
-// source stays the caller's.
+// source stays the caller's. Whatever it returns, to be released.
 lsm_status retention_first(struct retention *retention, struct engine *engine, struct iter *source,
                            retention_vanish_fn may_vanish, void *ctx);
 // From a valid position only. LSM_CORRUPT when the source is out of order.
 lsm_status retention_next(struct retention *retention);
-// Releases what it holds; a zeroed struct holds nothing.
+// Releases what it holds, after what was kept is in force or given up; a zeroed struct holds
+// nothing.
 void retention_release(struct retention *retention);
 
 #endif

@@ -97,8 +97,11 @@ uint64_t commit_expiry(struct lsm_db *db, const struct keyspace *keyspace, uint6
 {
     if (expiry_seconds == LSM_EXPIRY_NONE)
         return 0;
-    if (expiry_seconds != 0)
+    if (expiry_seconds != 0) {
+        if (expiry_seconds <= oracle_wall_seconds(db->oracle))
+            oracle_doubt(db->oracle, expiry_seconds);
         return expiry_seconds;
+    }
     if (ttl_seconds == 0)
         ttl_seconds = atomic_load_explicit(&keyspace->ttl_seconds, memory_order_relaxed);
     if (ttl_seconds == 0)

@@ -125,6 +125,26 @@ static void answer_oldest_snapshot(void *ctx, uint64_t *ts, uint64_t *wall)
     *wall = oldest.wall;
 }
 
+static lsm_status answer_begin_dropping(void *ctx, uint64_t *ts, uint64_t *wall, void **hold)
+{
+    struct lsm_db *db = ctx;
+    struct oldest_snapshot oldest;
+    struct drop_hold *held;
+
+    TRY(oracle_begin_dropping(db->oracle, &oldest, &held));
+    *ts = oldest.ts;
+    *wall = oldest.wall;
+    *hold = held;
+    return LSM_OK;
+}
+
+static void answer_end_dropping(void *ctx, void *hold)
+{
+    struct lsm_db *db = ctx;
+
+    oracle_end_dropping(db->oracle, hold);
+}
+
 // The options that hold for a keyspace once what it inherits is filled in.
 static bool answer_keyspace_options(void *ctx, uint32_t id, struct keyspace_options *out,
                                     bool *is_dropped)
@@ -140,7 +160,7 @@ static bool answer_keyspace_options(void *ctx, uint32_t id, struct keyspace_opti
             atomic_load_explicit(&db->engine_options.versions_to_keep, memory_order_relaxed);
     *is_dropped = (atomic_load_explicit(&keyspace->is_drop_durable, memory_order_acquire) ||
                    PLANTED(FORGET_UNDURABLE_DROP)) &&
-                  keyspace_is_dropped_at(keyspace, oracle_oldest(db->oracle).ts);
+                  keyspace_is_dropped_at(keyspace, oracle_oldest_ts(db->oracle));
     return true;
 }
 
@@ -149,7 +169,7 @@ static void answer_clock(void *ctx, uint64_t *last_ts, uint64_t *last_wall_ns)
     struct lsm_db *db = ctx;
 
     *last_ts = oracle_published(db->oracle);
-    *last_wall_ns = oracle_persistable_wall_ns(db->oracle);
+    *last_wall_ns = upkeep_watch_clock(db).line_ns;
 }
 
 // --- putting the parts together ---
@@ -277,6 +297,8 @@ static lsm_status make_workers(struct lsm_db *db)
                                  .stats = &db->compaction_stats,
                                  .checks_memory = options_check_memory(&db->options),
                                  .oldest_snapshot = answer_oldest_snapshot,
+                                 .begin_dropping = answer_begin_dropping,
+                                 .end_dropping = answer_end_dropping,
                                  .keyspace_options = answer_keyspace_options,
                                  .clock = answer_clock,
                                  .ctx = db};
@@ -292,7 +314,7 @@ static lsm_status make_workers(struct lsm_db *db)
 static lsm_status make_time(struct lsm_db *db, const struct recovery *recovery)
 {
     TRY(add_keyspaces(db, &recovery->state));
-    TRY(oracle_new(db->env, recovery->last_ts, recovery->last_wall_ns, &db->oracle));
+    TRY(oracle_new(db->env, recovery->last_ts, &recovery->clock, &db->oracle));
     TRY(conflict_history_new((size_t)db->options.conflict_history_size, recovery->last_ts,
                              &db->conflicts));
     if (db->options.keys_in_errors)
@@ -549,7 +571,7 @@ static lsm_status mark_clean(struct lsm_db *db)
         edit.chain_segments = segments;
         edit.mark = log_end(db->log);
         edit.last_ts = oracle_published(db->oracle);
-        edit.last_wall_ns = oracle_persistable_wall_ns(db->oracle);
+        edit.last_wall_ns = oracle_clock(db->oracle).line_ns;
         manifest_lock(db->manifest);
         status = manifest_apply(db->manifest, &edit, view->version, &version);
         manifest_unlock(db->manifest);

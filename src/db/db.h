@@ -75,6 +75,8 @@ struct lsm_db {
     struct job sync_job;           // syncs what weak commits left, after the interval
     struct job idle_job;           // flushes when nothing has been written for a while
     struct job reclaim_job;        // frees what no reader sees, unlinks obsolete files
+    struct job clock_job;          // merges what was kept once the clock is believed
+    _Atomic int clock_standing;    // as last told to the event log
     _Atomic uint64_t idle_seen_ts; // last timestamp that the idle job saw
     _Atomic bool is_closing;
 };
@@ -121,12 +123,5 @@ void db_apply_options(struct lsm_db *db, const struct lsm_options *options);
 // Marks the calling thread as running a callback of `db`: calls of it are refused.
 void db_enter_callback(const struct lsm_db *db);
 void db_leave_callback(void);
-
-// Wall-clock seconds by which an entry with `expiry` is judged; does not read the clock for
-// entries that never expire.
-static inline bool db_is_absent(struct lsm_db *db, const struct entry *e)
-{
-    return entry_is_absent(e, e->expiry == 0 ? 0 : oracle_wall_seconds(db->oracle));
-}
 
 #endif

@@ -170,6 +170,59 @@ static void note_reason(lsm_health_info *info, lsm_health_state state)
     (void)snprintf(info->reason, sizeof info->reason, "%s", lsm_errmsg());
 }
 
+// "1 day 4 h", "59 min 10 s": the two largest units that are not zero.
+static void format_duration(uint64_t ns, char *text, size_t size)
+{
+    static const struct {
+        const char *name;
+        const char *plural;
+        uint64_t seconds;
+    } units[] = {{"year", "years", 365 * 86400},
+                 {"day", "days", 86400},
+                 {"h", "h", 3600},
+                 {"min", "min", 60},
+                 {"s", "s", 1}};
+    uint64_t seconds = ns / 1000000000u;
+    size_t used = 0;
+    int shown = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < sizeof units / sizeof units[0] && shown < 2; i++) {
+        const uint64_t count = seconds / units[i].seconds;
+
+        seconds %= units[i].seconds;
+        if (count == 0)
+            continue;
+        used += (size_t)snprintf(text + used, size - used, "%s%llu %s", shown == 0 ? "" : " ",
+                                 (unsigned long long)count,
+                                 count == 1 ? units[i].name : units[i].plural);
+        shown++;
+    }
+}
+
+static void note_clock(lsm_db *db, lsm_health_info *info)
+{
+    const struct clock_state clock = oracle_clock(db->oracle);
+    const int64_t ahead_ns = clock_state_ahead_ns(&clock);
+    char difference[32];
+    char doubted[32];
+
+    info->clock_ahead_ns = ahead_ns;
+    format_duration((uint64_t)(ahead_ns < 0 ? -ahead_ns : ahead_ns), difference, sizeof difference);
+    format_duration(clock.doubted_ns, doubted, sizeof doubted);
+    if (ahead_ns >= NOTABLE_CLOCK_NS)
+        (void)snprintf(info->clock_note, sizeof info->clock_note,
+                       "the system's clock is %s ahead of the time known to have passed; what "
+                       "expired in between is hidden, and kept until the clock has gone on for "
+                       "another %s without being set",
+                       difference, doubted);
+    else if (ahead_ns <= -NOTABLE_CLOCK_NS)
+        (void)snprintf(info->clock_note, sizeof info->clock_note,
+                       "the system's clock is %s behind the latest time known; what expired since "
+                       "is seen again where it is still there, and kept",
+                       difference);
+}
+
 lsm_status lsm_health(lsm_db *db, lsm_health_info *out)
 {
     struct snapshot_info oldest;
@@ -183,6 +236,7 @@ lsm_status lsm_health(lsm_db *db, lsm_health_info *out)
         out->oldest_snapshot_age_ns = oldest.age_ns;
         (void)snprintf(out->oldest_snapshot_tag, sizeof out->oldest_snapshot_tag, "%s", oldest.tag);
     }
+    note_clock(db, out);
     if (poison_check(&db->poison) != LSM_OK)
         note_reason(out, LSM_SICK);
     else if (!db->is_read_only && compactor_health(db->compactor) != LSM_OK)

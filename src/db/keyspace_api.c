@@ -62,7 +62,7 @@ static lsm_status publish_change(struct lsm_db *db, const struct keyspace_change
 
     edit_init(&edit);
     edit.last_ts = oracle_published(db->oracle);
-    edit.last_wall_ns = oracle_persistable_wall_ns(db->oracle);
+    edit.last_wall_ns = oracle_clock(db->oracle).line_ns;
     manifest_lock(db->manifest);
     view = views_acquire(&db->views);
     status = edit_change_keyspace(&edit, change);

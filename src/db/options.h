@@ -52,6 +52,7 @@ struct lsm_options {
     bool is_manual;
     // Not an option by name: a salvage opens what it is still writing.
     bool is_salvage;
+    uint64_t salvaged_wall_ns; // then: what the old manifest says is past without doubt, or 0
 };
 
 void options_init(struct lsm_options *options);

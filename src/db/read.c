@@ -62,9 +62,13 @@ uint64_t read_value_size(const struct entry *entry)
     return pointer.value_size;
 }
 
-static bool is_absent(struct lsm_db *db, const struct entry *entry, uint64_t wall)
+// Reads the clock for the first entry that may have expired; what is read together is judged by
+// one second.
+static bool is_absent(struct lsm_db *db, const struct entry *entry, uint64_t *wall)
 {
-    return wall == 0 ? db_is_absent(db, entry) : entry_is_absent(entry, wall);
+    if (*wall == 0 && entry->expiry != 0)
+        *wall = oracle_wall_seconds(db->oracle);
+    return entry_is_absent(entry, *wall);
 }
 
 static lsm_status not_found(void)
@@ -74,7 +78,7 @@ static lsm_status not_found(void)
 
 // Inside an epoch section, through the view loaded in it. `marks` may be NULL.
 static lsm_status get_through(struct lsm_db *db, struct view *view, const struct ikey *key,
-                              uint64_t wall, lsm_buf *value, struct entry_marks *marks)
+                              uint64_t *wall, lsm_buf *value, struct entry_marks *marks)
 {
     struct found found;
     bool is_found = false;
@@ -109,7 +113,7 @@ lsm_status read_get_marked(struct lsm_db *db, const struct keyspace *keyspace, l
     };
 
     TRY(commit_check_keyspace(keyspace, ikey.ts));
-    status = get_through(db, view, &ikey, time.wall, value, marks);
+    status = get_through(db, view, &ikey, &time.wall, value, marks);
     stats_add(db->stats, COUNTER_GETS, 1);
     if (is_sampled)
         histogram_record(&db->stats->latencies[LATENCY_GET], clock_mono_ns(db->env) - start);
@@ -172,7 +176,7 @@ lsm_status read_multi_get(struct lsm_db *db, const struct keyspace *keyspace, co
         lsm_status status = check_key(keys[index]);
 
         if (status == LSM_OK)
-            status = get_through(db, view, &ikey, time.wall, &values[index], NULL);
+            status = get_through(db, view, &ikey, &time.wall, &values[index], NULL);
         statuses[index] = status;
         if (status != LSM_OK && status != LSM_NOT_FOUND && first_failure.status == LSM_OK)
             failure_capture(&first_failure, status);
@@ -248,12 +252,13 @@ static lsm_status pin_value(struct lsm_db *db, const struct keyspace *keyspace, 
         .keyspace = keyspace->id, .key = key, .ts = oracle_published(db->oracle)};
     struct found found;
     bool is_found = false;
+    uint64_t wall = 0;
     EPOCH_SECTION();
 
     TRY(commit_check_keyspace(keyspace, ikey.ts));
     TRY(read_lookup(db, holder->view, &ikey, key_hash(keyspace->id, key), &found, &is_found));
     stats_add(db->stats, COUNTER_GETS, 1);
-    if (!is_found || db_is_absent(db, &found.entry))
+    if (!is_found || is_absent(db, &found.entry, &wall))
         return not_found();
     if (found.entry.kind == ENTRY_POINTER) {
         TRY(read_value(db, holder->view, &found.entry, found.memtable, &holder->copy));

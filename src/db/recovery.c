@@ -6,6 +6,8 @@
 #include "db/upkeep.h"
 #include "vlog/log_recovery.h"
 
+#define NS_PER_SECOND UINT64_C(1000000000)
+
 void recovery_release(struct recovery *recovery)
 {
     for (size_t i = 0; i < recovery->memtable_count; i++)
@@ -56,7 +58,6 @@ static lsm_status new_state(struct lsm_db *db, struct manifest_state *state)
         .db_uuid = db->tables.db_uuid,
         .next_file_id = 1,
         .next_keyspace_id = KEYSPACE_DEFAULT_ID + 1,
-        .last_wall_ns = clock_wall_ns(db->env),
         .keyspace_count = 1,
     };
     state->keyspaces = mem_alloc_zeroed(1, sizeof *state->keyspaces);
@@ -94,6 +95,40 @@ static lsm_status check_counters(const struct lsm_db *db, const struct recovery 
                          log_recovery_found(recovery->log)->last_sequence);
 }
 
+// What the system's clock said when the newest table was made; 0 when there is none.
+static uint64_t newest_table_wall_ns(const struct version *version)
+{
+    const struct table_meta *newest = NULL;
+
+    for (unsigned l = 0; l < LEVEL_COUNT; l++) {
+        for (size_t i = 0; i < version->levels[l].count; i++) {
+            const struct table_meta *meta = table_meta(version->levels[l].tables[i]);
+
+            if (newest == NULL || meta->id > newest->id)
+                newest = meta;
+        }
+    }
+    return newest == NULL || newest->created_wall > UINT64_MAX / NS_PER_SECOND
+               ? 0
+               : newest->created_wall * NS_PER_SECOND;
+}
+
+// What the manifest says is past without doubt, unless the clock has been seen to step back
+// since; and the last time that anybody looked at it.
+static struct clock_history read_clock_history(const struct manifest_state *state,
+                                               const struct log_found *found,
+                                               const struct version *version)
+{
+    struct clock_history clock = {.undoubted_ns = state->last_wall_ns,
+                                  .reading_ns = found->last_wall_ns};
+
+    if (found->low_wall_ns != 0 && found->low_wall_ns < clock.undoubted_ns)
+        clock.undoubted_ns = found->low_wall_ns;
+    if (clock.reading_ns == 0)
+        clock.reading_ns = newest_table_wall_ns(version);
+    return clock;
+}
+
 static lsm_status read_existing(struct lsm_db *db, struct recovery *recovery)
 {
     struct manifest_state *state = &recovery->state;
@@ -113,8 +148,7 @@ static lsm_status read_existing(struct lsm_db *db, struct recovery *recovery)
     TRY(log_recovery_walk(&db->segments, &input, &recovery->log));
     found = log_recovery_found(recovery->log);
     recovery->last_ts = found->last_ts > state->last_ts ? found->last_ts : state->last_ts;
-    recovery->last_wall_ns =
-        found->last_wall_ns > state->last_wall_ns ? found->last_wall_ns : state->last_wall_ns;
+    recovery->clock = read_clock_history(state, found, recovery->version);
     return check_counters(db, recovery);
 }
 
@@ -124,7 +158,10 @@ lsm_status recovery_read(struct lsm_db *db, bool is_new, struct recovery *recove
     if (!is_new)
         return read_existing(db, recovery);
     TRY(new_state(db, &recovery->state));
-    recovery->last_wall_ns = recovery->state.last_wall_ns;
+    if (db->options.is_salvage) // its entries are as old as those of the database they come from
+        recovery->clock.undoubted_ns = db->options.salvaged_wall_ns > TIMEKEEPER_BIRTH_NS
+                                           ? db->options.salvaged_wall_ns
+                                           : TIMEKEEPER_BIRTH_NS;
     return version_new(&db->bin, &recovery->version);
 }
 
@@ -372,7 +409,7 @@ static lsm_status start_manifest(struct lsm_db *db, struct recovery *recovery,
     state.chain_count = restart->count;
     state.mark = (struct log_position){.segment = restart->id, .offset = restart->end};
     state.last_ts = recovery->last_ts;
-    state.last_wall_ns = recovery->last_wall_ns;
+    state.last_wall_ns = oracle_clock(db->oracle).line_ns;
     state.is_clean = false;
     return manifest_start(&db->tables, &db->segments, &db->poison, db->events, &state, version,
                           &db->manifest);

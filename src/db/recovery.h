@@ -14,7 +14,7 @@ struct recovery {
     struct logged_memtable **memtables; // replayed, oldest first
     size_t memtable_count;
     uint64_t last_ts;
-    uint64_t last_wall_ns;
+    struct clock_history clock;
 };
 
 void recovery_release(struct recovery *recovery);

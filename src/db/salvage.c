@@ -41,7 +41,6 @@ struct salvage {
     struct target *targets;
     size_t target_count;
     size_t last_target; // found
-    uint64_t now;       // by which expiry is judged
     uint64_t lost_values;
     uint64_t uncertain_bytes; // to read for what is uncertain
     bool is_counting;         // what is uncertain is not taken, only counted
@@ -269,6 +268,12 @@ static lsm_status read_value(struct salvage *s, const struct entry *entry, lsm_s
     return status;
 }
 
+// What has expired comes along, with its expiry: the clock may be wrong, today of all days.
+static bool is_worth_taking(const struct entry *entry)
+{
+    return entry->kind != ENTRY_DELETE;
+}
+
 // Takes the newest version of a key: a value is written, if it can be read.
 static lsm_status take_entry(struct salvage *s, const struct entry *entry, bool is_uncertain)
 {
@@ -276,7 +281,7 @@ static lsm_status take_entry(struct salvage *s, const struct entry *entry, bool 
     lsm_slice value;
     lsm_status status;
 
-    if (entry_is_absent(entry, s->now))
+    if (!is_worth_taking(entry))
         return LSM_OK;
     TRY(find_target(s, entry->keyspace, is_uncertain, &target));
     if (target->is_dropped)
@@ -296,7 +301,7 @@ static lsm_status count_entry(struct salvage *s, const struct entry *entry)
     lsm_slice value;
     lsm_status status;
 
-    if (entry_is_absent(entry, s->now) || (known != NULL && known->is_dropped))
+    if (!is_worth_taking(entry) || (known != NULL && known->is_dropped))
         return LSM_OK;
     status = read_value(s, entry, &value);
     if (status == LSM_CORRUPT)
@@ -469,6 +474,7 @@ static lsm_status open_new(struct salvage *s)
     options.error_if_exists = true;
     options.in_memory = false;
     options.is_salvage = true;
+    options.salvaged_wall_ns = s->source.has_manifest ? s->source.state.last_wall_ns : 0;
     options.txn_bytes_max = (uint64_t)16 << 30; // a record of any size fits
     TRY(claim_new(s, options.env == NULL ? env_posix() : options.env));
     return lsm_open(s->request->to, &options, &s->db);
@@ -630,7 +636,6 @@ lsm_status db_salvage(const struct salvage_request *request, struct salvage_repo
         .losses = {.fn = request->on_loss,
                    .ctx = request->ctx,
                    .progress_fn = request->on_progress},
-        .now = clock_wall_ns(request->env) / 1000000000u,
     };
     uint64_t table_count;
     lsm_status status;

@@ -109,6 +109,49 @@ static void run_idle(struct job *job)
                            atomic_load_explicit(&db->idle_flush_ns, memory_order_relaxed));
 }
 
+// --- the clock ---
+
+#define NS_PER_SECOND INT64_C(1000000000)
+
+enum clock_standing { CLOCK_AGREES, CLOCK_AHEAD, CLOCK_BEHIND };
+
+static enum clock_standing standing_of(int64_t ahead_ns)
+{
+    if (ahead_ns >= NOTABLE_CLOCK_NS)
+        return CLOCK_AHEAD;
+    return ahead_ns <= -NOTABLE_CLOCK_NS ? CLOCK_BEHIND : CLOCK_AGREES;
+}
+
+static void tell_standing(struct lsm_db *db, const struct clock_state *clock)
+{
+    static const char *const names[] = {"clock_agrees", "clock_ahead", "clock_behind"};
+    const int64_t ahead_ns = clock_state_ahead_ns(clock);
+    const enum clock_standing standing = standing_of(ahead_ns);
+
+    if (atomic_exchange_explicit(&db->clock_standing, (int)standing, memory_order_relaxed) !=
+        (int)standing)
+        eventlog_write(db->events, names[standing], "seconds=%lld",
+                       (long long)((ahead_ns < 0 ? -ahead_ns : ahead_ns) / NS_PER_SECOND));
+}
+
+struct clock_state upkeep_watch_clock(struct lsm_db *db)
+{
+    const struct clock_state clock = oracle_clock(db->oracle);
+
+    tell_standing(db, &clock);
+    if (clock.doubted_ns != 0)
+        scheduler_submit_after(db->scheduler, &db->clock_job, clock.doubted_ns);
+    return clock;
+}
+
+static void run_clock(struct job *job)
+{
+    struct lsm_db *db = CONTAINER_OF(job, struct lsm_db, clock_job);
+
+    if (!poison_is_set(&db->poison) && upkeep_watch_clock(db).doubted_ns == 0)
+        compactor_wake(db->compactor);
+}
+
 // --- what no reader sees any more ---
 
 static void run_reclaim(struct job *job)
@@ -134,11 +177,13 @@ void upkeep_start(struct lsm_db *db)
     job_init(&db->sync_job, "sync", JOB_SEGMENT, run_sync);
     job_init(&db->idle_job, "idle", JOB_FLUSH, run_idle);
     job_init(&db->reclaim_job, "reclaim", JOB_RECLAIM, run_reclaim);
+    job_init(&db->clock_job, "clock", JOB_RECLAIM, run_clock);
     epoch_bin_set_notify(&db->bin, wake_reclaim, db);
     unlinker_set_notify(db->unlinker, wake_reclaim, db);
     wake_reclaim(db);
     if (db->is_read_only)
         return;
+    (void)upkeep_watch_clock(db);
     if (log_needs_upkeep(db->log)) // after a crash: segments longer than their content
         scheduler_submit(db->scheduler, &db->upkeep_job);
     if (!active_is_empty(db)) // replayed: as quiet as any other
@@ -162,6 +207,7 @@ void upkeep_stop(struct lsm_db *db)
     scheduler_retire(db->scheduler, &db->idle_job);
     scheduler_retire(db->scheduler, &db->sync_job);
     scheduler_retire(db->scheduler, &db->upkeep_job);
+    scheduler_retire(db->scheduler, &db->clock_job);
     scheduler_retire(db->scheduler, &db->reclaim_job);
 }
 

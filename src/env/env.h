@@ -96,6 +96,7 @@ struct env_ops {
     lsm_status (*file_close)(struct file *file);
 
     uint64_t (*clock_mono_ns)(struct env *env); // never steps back
+    uint64_t (*clock_boot_ns)(struct env *env); // the same, and goes on while suspended
     uint64_t (*clock_wall_ns)(struct env *env); // since 1970, may step
     lsm_status (*random_bytes)(struct env *env, void *to, size_t size);
     uint64_t (*process_id)(struct env *env);
@@ -227,6 +228,11 @@ static inline lsm_status file_close(struct file *file)
 static inline uint64_t clock_mono_ns(struct env *env)
 {
     return env->ops->clock_mono_ns(env);
+}
+
+static inline uint64_t clock_boot_ns(struct env *env)
+{
+    return env->ops->clock_boot_ns(env);
 }
 
 static inline uint64_t clock_wall_ns(struct env *env)

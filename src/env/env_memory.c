@@ -404,6 +404,12 @@ static uint64_t memory_clock_mono_ns(struct env *env)
     return clock_mono_ns(env_posix());
 }
 
+static uint64_t memory_clock_boot_ns(struct env *env)
+{
+    (void)env;
+    return clock_boot_ns(env_posix());
+}
+
 static uint64_t memory_clock_wall_ns(struct env *env)
 {
     (void)env;
@@ -452,6 +458,7 @@ lsm_status env_memory_new(struct env **out)
         .file_prefetch = memory_file_hint,
         .file_close = memory_file_close,
         .clock_mono_ns = memory_clock_mono_ns,
+        .clock_boot_ns = memory_clock_boot_ns,
         .clock_wall_ns = memory_clock_wall_ns,
         .random_bytes = memory_random_bytes,
         .process_id = memory_process_id,

@@ -495,6 +495,12 @@ static uint64_t posix_clock_mono_ns(struct env *env)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+static uint64_t posix_clock_boot_ns(struct env *env)
+{
+    (void)env;
+    return read_clock(CLOCK_BOOTTIME);
+}
+
 static uint64_t posix_clock_wall_ns(struct env *env)
 {
     (void)env;
@@ -556,6 +562,7 @@ struct env *env_posix(void)
         .file_prefetch = posix_file_prefetch,
         .file_close = posix_file_close,
         .clock_mono_ns = posix_clock_mono_ns,
+        .clock_boot_ns = posix_clock_boot_ns,
         .clock_wall_ns = posix_clock_wall_ns,
         .random_bytes = posix_random_bytes,
         .process_id = posix_process_id,

@@ -150,7 +150,8 @@ lsm_status manifest_state_apply(struct manifest_state *state, const struct edit 
     for (size_t i = 0; i < edit->keyspace_count; i++)
         TRY(change_keyspace(state, &edit->keyspaces[i]));
     raise(&state->last_ts, edit->last_ts);
-    raise(&state->last_wall_ns, edit->last_wall_ns);
+    if (edit->last_wall_ns != 0) // falls when the clock turns out to have been ahead
+        state->last_wall_ns = edit->last_wall_ns;
     raise(&state->next_file_id, edit->next_file_id);
     for (size_t i = 0; i < edit->added_count; i++) {
         if (edit->added[i].id == UINT64_MAX)

@@ -14,10 +14,13 @@
 // after such an L is high enough: who raised drop_floor had read it as published
 // before.
 //
-// The second is captured after L. A job loads the clock before it raises drop_floor,
-// so by the same order a snapshot that it does not see captures its second later, and
-// the seconds told never step back, their accesses being seq_cst as well. A snapshot
-// that it does see either shows its second or shows 0, and then the job returns 0.
+// The second is captured after S, and no lower than expiry_floor. A job raises that to the
+// second it would drop by before it loads the slots, so by the same order a snapshot that
+// it does not see finds the floor raised, or lowered again: then the job has ended, and
+// every view that the snapshot loads later shows what it did. A snapshot that it does see
+// either shows its second or shows 0, and then the job drops nothing by expiry. The floor
+// is the highest second of the jobs under way, so that one which was told what turned out
+// wrong binds snapshots no longer than it runs.
 
 #include "txn/oracle.h"
 
@@ -35,8 +38,6 @@
 #define CHUNK_SLOTS   64
 #define TAG_WORDS     8
 #define NS_PER_SECOND 1000000000u
-#define NS_PER_MINUTE (60ull * NS_PER_SECOND)
-#define NS_PER_DAY    (86400ull * NS_PER_SECOND)
 
 // Two cache lines, so that snapshots do not slow each other down. The owner writes.
 // What listings show is guarded by `edition`, odd while it changes: a lister loads
@@ -56,6 +57,12 @@ struct slot_chunk {
     struct snapshot_slot slots[CHUNK_SLOTS];
 };
 
+// A job that drops by `wall` at most.
+struct drop_hold {
+    struct drop_hold *next;
+    uint64_t wall;
+};
+
 struct oracle {
     // Immutable.
     struct env *env;
@@ -64,11 +71,12 @@ struct oracle {
     uint64_t last_ts;              // handed out; the role's
     _Atomic uint64_t published;    // stored by the role with release
     _Atomic uint64_t drop_floor;   // only rises; seq_cst
-    _Atomic uint64_t last_wall_ns; // the latest time told; only rises; seq_cst
+    _Atomic uint64_t expiry_floor; // the highest `wall` of `holds`; stored under mu; seq_cst
+    _Atomic uint64_t seen_ns;      // the clock when last read; relaxed, for it only shows steps
 
-    struct mutex mu;          // rank LOCK_ORACLE; guards the fields below, and adding a chunk
-    uint64_t persistable_ns;  // told by oracle_persistable_wall_ns(); 0 before any
-    uint64_t doubted_mono_ns; // when a jump ahead was first seen; 0: none is in doubt
+    struct mutex mu; // rank LOCK_ORACLE; guards the fields below, and adding a chunk
+    struct timekeeper keeper;
+    struct drop_hold *holds;
 };
 
 static void atomic_raise(_Atomic uint64_t *value, uint64_t to)
@@ -91,7 +99,8 @@ static struct slot_chunk *chunk_new(void)
     return chunk;
 }
 
-lsm_status oracle_new(struct env *env, uint64_t last_ts, uint64_t last_wall_ns, struct oracle **out)
+lsm_status oracle_new(struct env *env, uint64_t last_ts, const struct clock_history *history,
+                      struct oracle **out)
 {
     CLEANUP(mem_freep) struct oracle *oracle = mem_alloc_zeroed(1, sizeof *oracle);
     struct slot_chunk *chunk;
@@ -105,10 +114,9 @@ lsm_status oracle_new(struct env *env, uint64_t last_ts, uint64_t last_wall_ns, 
     oracle->env = env;
     oracle->last_ts = last_ts;
     atomic_init(&oracle->published, last_ts);
-    atomic_init(&oracle->last_wall_ns, last_wall_ns);
     oracle->chunks = chunk;
     mutex_init(&oracle->mu, LOCK_ORACLE);
-    oracle->persistable_ns = last_wall_ns;
+    timekeeper_init(&oracle->keeper, env, history);
     *out = MOVE(oracle);
     return LSM_OK;
 }
@@ -131,6 +139,7 @@ void oracle_free(struct oracle *oracle)
         mem_free_aligned(chunk);
         chunk = next;
     }
+    assert(oracle->holds == NULL);
     mutex_release(&oracle->mu);
     mem_free(oracle);
 }
@@ -156,50 +165,54 @@ uint64_t oracle_published(const struct oracle *oracle)
     return atomic_load_explicit(&oracle->published, memory_order_acquire);
 }
 
-uint64_t oracle_wall_ns(struct oracle *oracle)
+static struct clock_state read_clock_locked(struct oracle *oracle)
 {
-    const uint64_t now = clock_wall_ns(oracle->env);
+    const struct clock_state state = timekeeper_read(&oracle->keeper);
 
-    atomic_raise(&oracle->last_wall_ns, now);
-    return atomic_load(&oracle->last_wall_ns);
+    atomic_store_explicit(&oracle->seen_ns, state.system_ns, memory_order_relaxed);
+    return state;
 }
 
-// The time told is raised once per second here, so that opening a snapshot seldom
-// writes what others read.
-uint64_t oracle_wall_seconds(struct oracle *oracle)
+struct clock_state oracle_clock(struct oracle *oracle)
 {
-    const uint64_t now = clock_wall_ns(oracle->env);
-    const uint64_t last = atomic_load(&oracle->last_wall_ns);
-
-    if (now / NS_PER_SECOND <= last / NS_PER_SECOND)
-        return last / NS_PER_SECOND;
-    atomic_raise(&oracle->last_wall_ns, now);
-    return atomic_load(&oracle->last_wall_ns) / NS_PER_SECOND;
-}
-
-// What the clock says by itself decides about a jump: the time told, which never
-// steps back, would confirm any. 0 is no time to compare with: a new database has
-// persisted none.
-uint64_t oracle_persistable_wall_ns(struct oracle *oracle)
-{
-    const uint64_t wall = clock_wall_ns(oracle->env);
-    const uint64_t mono = clock_mono_ns(oracle->env);
-    uint64_t told;
+    struct clock_state state;
 
     mutex_lock(&oracle->mu);
-    if (oracle->persistable_ns == 0 || wall <= oracle->persistable_ns ||
-        wall - oracle->persistable_ns <= NS_PER_DAY) {
-        oracle->doubted_mono_ns = 0;
-    } else if (oracle->doubted_mono_ns == 0) {
-        oracle->doubted_mono_ns = mono == 0 ? 1 : mono;
-    } else if (mono - oracle->doubted_mono_ns >= NS_PER_MINUTE) {
-        oracle->doubted_mono_ns = 0;
-    }
-    if (oracle->doubted_mono_ns == 0 && wall > oracle->persistable_ns)
-        oracle->persistable_ns = wall;
-    told = oracle->persistable_ns;
+    state = read_clock_locked(oracle);
     mutex_unlock(&oracle->mu);
-    return told;
+    return state;
+}
+
+void oracle_doubt(struct oracle *oracle, uint64_t expiry)
+{
+    mutex_lock(&oracle->mu);
+    timekeeper_doubt(&oracle->keeper, expiry * NS_PER_SECOND);
+    mutex_unlock(&oracle->mu);
+}
+
+// Looks once a second whether the clock has stepped back. Threads that read it at about the
+// same time may see that where there is no step; then nothing is concluded.
+static uint64_t observe(struct oracle *oracle)
+{
+    const uint64_t now = clock_wall_ns(oracle->env);
+    const uint64_t seen = atomic_load_explicit(&oracle->seen_ns, memory_order_relaxed);
+
+    if (LIKELY(now / NS_PER_SECOND == seen / NS_PER_SECOND))
+        return now;
+    atomic_store_explicit(&oracle->seen_ns, now, memory_order_relaxed);
+    if (now < seen)
+        (void)oracle_clock(oracle);
+    return now;
+}
+
+uint64_t oracle_wall_ns(struct oracle *oracle)
+{
+    return observe(oracle);
+}
+
+uint64_t oracle_wall_seconds(struct oracle *oracle)
+{
+    return observe(oracle) / NS_PER_SECOND;
 }
 
 // Where the calling thread begins its search: the same place each time, so that it
@@ -283,6 +296,7 @@ lsm_status oracle_register(struct oracle *oracle, const char *tag, struct snapsh
 {
     uint64_t ts = oracle_published(oracle);
     struct snapshot_slot *slot;
+    uint64_t floor;
     uint64_t wall;
 
     SCHEDULE_POINT();
@@ -294,6 +308,9 @@ lsm_status oracle_register(struct oracle *oracle, const char *tag, struct snapsh
     }
     slot_describe(slot, clock_mono_ns(oracle->env), tag);
     wall = oracle_wall_seconds(oracle);
+    floor = atomic_load(&oracle->expiry_floor);
+    if (wall < floor && !PLANTED(SNAPSHOT_WITHOUT_EXPIRY_FLOOR))
+        wall = floor;
     atomic_store(&slot->wall, wall == 0 ? 1 : wall); // a clock at its start is captured too
     *out = slot;
     return LSM_OK;
@@ -320,11 +337,11 @@ uint64_t snapshot_slot_wall(const struct snapshot_slot *slot)
     return atomic_load_explicit(&slot->wall, memory_order_relaxed);
 }
 
-struct oldest_snapshot oracle_oldest(struct oracle *oracle)
+// The minimum of `wall` and of what the slots hold.
+static struct oldest_snapshot oldest_below(struct oracle *oracle, uint64_t wall_max)
 {
-    struct oldest_snapshot oldest = {.wall = oracle_wall_seconds(oracle)};
+    struct oldest_snapshot oldest = {.ts = oracle_published(oracle), .wall = wall_max};
 
-    oldest.ts = oracle_published(oracle);
     SCHEDULE_POINT();
     atomic_raise(&oracle->drop_floor, oldest.ts);
     SCHEDULE_POINT();
@@ -343,6 +360,60 @@ struct oldest_snapshot oracle_oldest(struct oracle *oracle)
         }
     }
     return oldest;
+}
+
+struct oldest_snapshot oracle_oldest(struct oracle *oracle)
+{
+    return oldest_below(oracle, oracle_clock(oracle).undoubted_ns / NS_PER_SECOND);
+}
+
+uint64_t oracle_oldest_ts(struct oracle *oracle)
+{
+    return oldest_below(oracle, 0).ts;
+}
+
+static void set_expiry_floor_locked(struct oracle *oracle)
+{
+    uint64_t floor = 0;
+
+    for (const struct drop_hold *hold = oracle->holds; hold != NULL; hold = hold->next) {
+        if (hold->wall > floor)
+            floor = hold->wall;
+    }
+    atomic_store(&oracle->expiry_floor, floor);
+}
+
+lsm_status oracle_begin_dropping(struct oracle *oracle, struct oldest_snapshot *oldest,
+                                 struct drop_hold **out)
+{
+    struct drop_hold *hold = mem_alloc_zeroed(1, sizeof *hold);
+
+    if (hold == NULL)
+        return lsm_fail(LSM_NO_MEMORY, "oracle: %zu bytes for a job", sizeof *hold);
+    mutex_lock(&oracle->mu);
+    hold->wall = read_clock_locked(oracle).undoubted_ns / NS_PER_SECOND;
+    hold->next = oracle->holds;
+    oracle->holds = hold;
+    set_expiry_floor_locked(oracle);
+    mutex_unlock(&oracle->mu);
+    *oldest = oldest_below(oracle, hold->wall);
+    *out = hold;
+    return LSM_OK;
+}
+
+void oracle_end_dropping(struct oracle *oracle, struct drop_hold *hold)
+{
+    struct drop_hold **at = &oracle->holds;
+
+    if (hold == NULL)
+        return;
+    mutex_lock(&oracle->mu);
+    while (*at != hold)
+        at = &(*at)->next;
+    *at = hold->next;
+    set_expiry_floor_locked(oracle);
+    mutex_unlock(&oracle->mu);
+    mem_free(hold);
 }
 
 // Reads a slot as one edition; false when it is free or being described.

@@ -42,7 +42,9 @@ struct log_found {
     uint64_t torn_bytes;      // behind `end`, dropped: not known to be durable
     uint64_t last_sequence;
     uint64_t last_ts; // of frames or of the manifest
-    uint64_t last_wall_ns;
+    // What the system's clock said at commits, true or not; 0: there is no frame that tells.
+    uint64_t last_wall_ns; // at the last one
+    uint64_t low_wall_ns;  // the lowest since the manifest's last edit
     uint32_t id_max; // of all segments in the directory
 };
 

@@ -241,6 +241,16 @@ static lsm_status check_type(const struct frame_scan *scan, uint64_t at,
                     at, (int)header->type);
 }
 
+static void count_wall(struct log_walk *walk, const struct frame_header *header)
+{
+    struct log_found *found = &walk->found;
+
+    found->last_wall_ns = header->wall_ns;
+    if (header->edit_number >= walk->input.edit_number &&
+        (found->low_wall_ns == 0 || header->wall_ns < found->low_wall_ns))
+        found->low_wall_ns = header->wall_ns;
+}
+
 static void count_frame(struct log_walk *walk, const struct frame_header *header)
 {
     walk->found.frame_count++;
@@ -248,8 +258,8 @@ static void count_frame(struct log_walk *walk, const struct frame_header *header
     walk->frame_ts = header->ts;
     if (header->ts > walk->found.last_ts)
         walk->found.last_ts = header->ts;
-    if (header->wall_ns > walk->found.last_wall_ns)
-        walk->found.last_wall_ns = header->wall_ns;
+    if (header->wall_ns != 0)
+        count_wall(walk, header);
 }
 
 // Walks the frames of one segment from w->start on and sets where they end.

@@ -18,6 +18,7 @@ struct world {
     uint32_t versions_to_keep; // of keyspace 2
     uint32_t dropped;          // keyspace
     bool may_vanish;
+    bool is_dropping;
 };
 
 static void oldest_snapshot(void *ctx, uint64_t *ts, uint64_t *wall)
@@ -26,6 +27,25 @@ static void oldest_snapshot(void *ctx, uint64_t *ts, uint64_t *wall)
 
     *ts = world->oldest_ts;
     *wall = world->oldest_wall;
+}
+
+static lsm_status begin_dropping(void *ctx, uint64_t *ts, uint64_t *wall, void **hold)
+{
+    struct world *world = ctx;
+
+    oldest_snapshot(ctx, ts, wall);
+    cr_assert(not(world->is_dropping));
+    world->is_dropping = true;
+    *hold = world;
+    return LSM_OK;
+}
+
+static void end_dropping(void *ctx, void *hold)
+{
+    struct world *world = ctx;
+
+    cr_assert(hold == ctx && world->is_dropping);
+    world->is_dropping = false;
 }
 
 static bool keyspace_options(void *ctx, uint32_t id, struct keyspace_options *out, bool *is_dropped)
@@ -64,7 +84,8 @@ static const char *filter(struct world *world, const char *in)
     static char out[512];
     static char keys[64][2];
     struct engine_options options = {.versions_to_keep = 1};
-    struct engine engine = {.oldest_snapshot = oldest_snapshot,
+    struct engine engine = {.begin_dropping = begin_dropping,
+                            .end_dropping = end_dropping,
                             .keyspace_options = keyspace_options,
                             .options = &options,
                             .ctx = world};
@@ -180,7 +201,8 @@ Test(retention, a_source_out_of_order_is_corrupt)
 {
     struct world w = {.oldest_ts = 9};
     struct engine_options options = {.versions_to_keep = 1};
-    struct engine engine = {.oldest_snapshot = oldest_snapshot,
+    struct engine engine = {.begin_dropping = begin_dropping,
+                            .end_dropping = end_dropping,
                             .keyspace_options = keyspace_options,
                             .options = &options,
                             .ctx = &w};
@@ -207,7 +229,8 @@ Test(retention, a_failure_of_the_source_is_passed_on)
 {
     struct world w = {.oldest_ts = 9};
     struct engine_options options = {.versions_to_keep = 1};
-    struct engine engine = {.oldest_snapshot = oldest_snapshot,
+    struct engine engine = {.begin_dropping = begin_dropping,
+                            .end_dropping = end_dropping,
                             .keyspace_options = keyspace_options,
                             .options = &options,
                             .ctx = &w};

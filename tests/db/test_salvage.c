@@ -65,6 +65,22 @@ Test(salvage, expiry_user_byte_and_options_of_keyspaces_are_kept)
     lsm_keyspace_close(keyspace);
 }
 
+// On the day that a database needs salvage its clock may be wrong as well.
+Test(salvage, a_clock_that_is_ahead_costs_nothing)
+{
+    const uint64_t now = clock_wall_ns(sim_env(f.sim));
+    const lsm_write_options day = {.ttl_seconds = 24 * 3600};
+
+    assert_ok(lsm_put(f.db, NULL, lsm_str("daily"), lsm_str("1"), &day));
+    db_fixture_close(&f);
+    sim_set_wall(f.sim, now + 3 * 365 * 24 * 3600 * NS_PER_S);
+    salvage(false);
+    assert_holds(&f, NULL, "daily", NULL);
+    assert_ok(lsm_compact_range(f.db, NULL, NULL, NULL));
+    sim_set_wall(f.sim, now);
+    assert_holds(&f, NULL, "daily", "1");
+}
+
 Test(salvage, a_dropped_keyspace_stays_dropped)
 {
     lsm_keyspace *keyspace;

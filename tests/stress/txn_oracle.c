@@ -1,7 +1,8 @@
 // txn_oracle.c -- snapshots registering against jobs that raise drop_floor.
 //
-// A snapshot whose timestamp or second lies below what any job was told, before it was
-// registered or while it was open, could lose what it reads.
+// A snapshot whose timestamp lies below what any job was told, before it was registered or
+// while it was open, could lose what it reads; and so could one whose second lies below that of
+// a job that has not ended, however the clock steps.
 
 #include "txn/oracle.h"
 
@@ -18,8 +19,11 @@ static struct env *env;
 static struct oracle *oracle;
 static _Atomic int registering; // threads
 static atomic_bool is_over;
+static struct env_ops ops; // of `env`, with a clock that steps
+static _Atomic uint64_t readings;
 static _Atomic uint64_t dropped_ts;   // highest oldest timestamp a job was told
-static _Atomic uint64_t dropped_wall; // and second
+static _Atomic uint64_t job_number;   // odd while a job drops
+static _Atomic uint64_t dropped_wall; // the second it was told
 
 #define check(condition)                                                                           \
     do {                                                                                           \
@@ -37,6 +41,15 @@ static void raise(_Atomic uint64_t *value, uint64_t to)
     }
 }
 
+// Seconds apart, to and fro.
+static uint64_t stepping_clock(struct env *unused)
+{
+    const uint64_t reading = atomic_fetch_add(&readings, 1);
+
+    (void)unused;
+    return UINT64_C(1700000000000000000) + reading * 7919 % 1009 * 1000000000;
+}
+
 static uint64_t commit_until_over(void)
 {
     uint64_t ts = 0;
@@ -48,18 +61,26 @@ static uint64_t commit_until_over(void)
     return ts;
 }
 
+// A job that drops from before a snapshot is registered until after has a say in its second.
+static void register_one(const char *tag, struct snapshot_slot **slot)
+{
+    const uint64_t job = atomic_load(&job_number);
+    const uint64_t wall = atomic_load(&dropped_wall);
+
+    check(oracle_register(oracle, tag, slot) == LSM_OK);
+    check(job % 2 == 0 || atomic_load(&job_number) != job || snapshot_slot_wall(*slot) >= wall);
+}
+
 static void register_some(void *ctx)
 {
     struct snapshot_slot *held[HELD_MAX];
     const char *tag = ctx;
 
     for (int round = 0; round < ROUNDS; round++) {
-        for (int i = 0; i < HELD_MAX; i++) {
-            check(oracle_register(oracle, i % 2 == 0 ? tag : NULL, &held[i]) == LSM_OK);
-        }
+        for (int i = 0; i < HELD_MAX; i++)
+            register_one(i % 2 == 0 ? tag : NULL, &held[i]);
         for (int i = 0; i < HELD_MAX; i++) {
             check(snapshot_slot_ts(held[i]) >= atomic_load(&dropped_ts));
-            check(snapshot_slot_wall(held[i]) >= atomic_load(&dropped_wall));
             oracle_unregister(oracle, held[i]);
         }
     }
@@ -70,10 +91,17 @@ static void drop_some(void *ctx)
 {
     (void)ctx;
     while (!atomic_load(&is_over)) {
-        const struct oldest_snapshot oldest = oracle_oldest(oracle);
+        struct oldest_snapshot oldest;
+        struct drop_hold *hold;
 
+        check(oracle_begin_dropping(oracle, &oldest, &hold) == LSM_OK);
         raise(&dropped_ts, oldest.ts);
-        raise(&dropped_wall, oldest.wall);
+        atomic_store(&dropped_wall, oldest.wall);
+        atomic_fetch_add(&job_number, 1);
+        for (int i = 0; i < 100; i++)
+            (void)oracle_oldest(oracle);
+        atomic_fetch_add(&job_number, 1);
+        oracle_end_dropping(oracle, hold);
     }
 }
 
@@ -100,13 +128,17 @@ int main(void)
 {
     static const char *const tags[REGISTERERS] = {"the one registerer of snapshots",
                                                   "another registerer that opens them"};
+    const struct clock_history history = {0};
     struct thread registerers[REGISTERERS];
     struct thread dropper;
     struct thread lister;
     uint64_t last_ts;
 
     check(env_memory_new(&env) == LSM_OK);
-    check(oracle_new(env, 0, 0, &oracle) == LSM_OK);
+    ops = *env->ops;
+    ops.clock_wall_ns = stepping_clock;
+    env->ops = &ops;
+    check(oracle_new(env, 0, &history, &oracle) == LSM_OK);
     atomic_store(&registering, REGISTERERS);
     for (int i = 0; i < REGISTERERS; i++)
         check(thread_start(&registerers[i], "registerer", register_some, (void *)tags[i]) ==

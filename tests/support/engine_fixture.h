@@ -74,7 +74,8 @@ struct engine_fixture {
     struct compactor *compactor; // NULL until engine_fixture_start_jobs()
     uint64_t oldest_ts;          // TS_MAX: the newest
     uint64_t oldest_wall;
-    uint32_t dropped; // keyspace, or 0
+    uint32_t dropped;     // keyspace, or 0
+    _Atomic int dropping; // jobs that have begun to and not ended
     struct model *model;
 };
 
@@ -91,6 +92,25 @@ static inline void fixture_oldest_snapshot(void *ctx, uint64_t *ts, uint64_t *wa
 
     *ts = model_oldest_ts(f);
     *wall = f->oldest_wall;
+}
+
+static inline lsm_status fixture_begin_dropping(void *ctx, uint64_t *ts, uint64_t *wall,
+                                                void **hold)
+{
+    struct engine_fixture *f = ctx;
+
+    fixture_oldest_snapshot(ctx, ts, wall);
+    atomic_fetch_add(&f->dropping, 1);
+    *hold = f;
+    return LSM_OK;
+}
+
+static inline void fixture_end_dropping(void *ctx, void *hold)
+{
+    struct engine_fixture *f = hold;
+
+    (void)ctx;
+    atomic_fetch_sub(&f->dropping, 1);
 }
 
 static inline bool fixture_keyspace_options(void *ctx, uint32_t id, struct keyspace_options *out,
@@ -220,6 +240,8 @@ static inline void engine_fixture_init(struct engine_fixture *f, uint64_t seed)
         .options = &f->options,
         .stats = &f->stats,
         .oldest_snapshot = fixture_oldest_snapshot,
+        .begin_dropping = fixture_begin_dropping,
+        .end_dropping = fixture_end_dropping,
         .keyspace_options = fixture_keyspace_options,
         .clock = fixture_clock,
         .ctx = f,
@@ -242,6 +264,8 @@ static inline void engine_fixture_start_jobs(struct engine_fixture *f, unsigned 
 static inline void engine_fixture_release(struct engine_fixture *f)
 {
     compactor_free(f->compactor);
+    if (atomic_load(&f->dropping) != 0)
+        abort(); // a job has not said that it ended
     scheduler_free(f->scheduler);
     views_release(&f->views);
     log_free(f->engine.log);

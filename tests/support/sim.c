@@ -9,6 +9,7 @@
 #define DESCRIPTOR_LIMIT 1024
 #define PROCESS_ID       1
 #define FIRST_MONO_NS    UINT64_C(1000000000)
+#define FIRST_BOOT_NS    UINT64_C(5000000000)
 #define FIRST_WALL_NS    UINT64_C(1700000000000000000)
 
 // --- the power ---
@@ -58,6 +59,11 @@ static uint64_t sim_clock_mono_ns(struct env *env)
     return read_locking(sim_of(env), &sim_of(env)->mono_ns);
 }
 
+static uint64_t sim_clock_boot_ns(struct env *env)
+{
+    return read_locking(sim_of(env), &sim_of(env)->boot_ns);
+}
+
 static uint64_t sim_clock_wall_ns(struct env *env)
 {
     return read_locking(sim_of(env), &sim_of(env)->wall_ns);
@@ -89,6 +95,15 @@ void sim_advance(struct sim *sim, uint64_t ns)
 {
     mutex_lock(&sim->mu);
     sim->mono_ns += ns;
+    sim->boot_ns += ns;
+    sim->wall_ns += ns;
+    mutex_unlock(&sim->mu);
+}
+
+void sim_suspend(struct sim *sim, uint64_t ns)
+{
+    mutex_lock(&sim->mu);
+    sim->boot_ns += ns;
     sim->wall_ns += ns;
     mutex_unlock(&sim->mu);
 }
@@ -124,6 +139,7 @@ static const struct env_ops sim_ops = {
     .file_prefetch = sim_file_prefetch,
     .file_close = sim_file_close,
     .clock_mono_ns = sim_clock_mono_ns,
+    .clock_boot_ns = sim_clock_boot_ns,
     .clock_wall_ns = sim_clock_wall_ns,
     .random_bytes = sim_random_bytes,
     .process_id = sim_process_id,
@@ -156,6 +172,7 @@ lsm_status sim_new(uint64_t seed, struct sim **out)
     disk_init(&sim->disk);
     sim->random.state = seed;
     sim->mono_ns = FIRST_MONO_NS;
+    sim->boot_ns = FIRST_BOOT_NS;
     sim->wall_ns = FIRST_WALL_NS;
     *out = sim;
     return LSM_OK;
@@ -187,6 +204,7 @@ lsm_status sim_clone(const struct sim *original, struct sim **out)
     disk_copy(&original->disk, &sim->disk);
     sim->random = original->random;
     sim->mono_ns = original->mono_ns;
+    sim->boot_ns = original->boot_ns;
     sim->wall_ns = original->wall_ns;
     mutex_unlock(mu);
     *out = sim;

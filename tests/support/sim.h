@@ -172,6 +172,8 @@ void sim_set_unlink_hook(struct sim *sim, sim_unlink_hook hook, void *ctx);
 // --- the clock ---
 
 void sim_advance(struct sim *sim, uint64_t ns);
+// Time passes while the machine sleeps: the monotonic clock stands still.
+void sim_suspend(struct sim *sim, uint64_t ns);
 void sim_set_wall(struct sim *sim, uint64_t wall_ns);
 
 #endif

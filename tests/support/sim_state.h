@@ -32,6 +32,7 @@ struct sim {
     bool is_faulted;        // the call that holds the mutex
 
     uint64_t mono_ns;
+    uint64_t boot_ns;
     uint64_t wall_ns;
 
     // Set while no other thread uses the sim.

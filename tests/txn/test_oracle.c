@@ -20,12 +20,18 @@ struct clocks {
     struct env env;
     uint64_t wall_ns;
     uint64_t mono_ns;
+    uint64_t boot_ns;
     void (*on_wall)(void);
 };
 
 static uint64_t clocks_mono_ns(struct env *env)
 {
     return ((struct clocks *)env)->mono_ns;
+}
+
+static uint64_t clocks_boot_ns(struct env *env)
+{
+    return ((struct clocks *)env)->boot_ns;
 }
 
 static uint64_t clocks_wall_ns(struct env *env)
@@ -40,9 +46,11 @@ static uint64_t clocks_wall_ns(struct env *env)
 }
 
 static const struct env_ops clocks_ops = {.clock_mono_ns = clocks_mono_ns,
+                                          .clock_boot_ns = clocks_boot_ns,
                                           .clock_wall_ns = clocks_wall_ns};
 
-static struct clocks clocks = {.env = {.ops = &clocks_ops}, .wall_ns = NOW, .mono_ns = SECOND};
+static struct clocks clocks = {
+    .env = {.ops = &clocks_ops}, .wall_ns = NOW, .mono_ns = SECOND, .boot_ns = 7 * SECOND};
 static struct oracle *oracle;
 
 static void assert_ok(lsm_status status)
@@ -50,9 +58,18 @@ static void assert_ok(lsm_status status)
     cr_assert(eq(int, status, LSM_OK), "%s", lsm_errmsg());
 }
 
-static void open_at(uint64_t last_ts, uint64_t last_wall_ns)
+static void open_at(uint64_t last_ts, uint64_t undoubted_ns)
 {
-    assert_ok(oracle_new(&clocks.env, last_ts, last_wall_ns, &oracle));
+    const struct clock_history history = {.undoubted_ns = undoubted_ns};
+
+    assert_ok(oracle_new(&clocks.env, last_ts, &history, &oracle));
+}
+
+static void pass(uint64_t ns)
+{
+    clocks.wall_ns += ns;
+    clocks.mono_ns += ns;
+    clocks.boot_ns += ns;
 }
 
 static void close_oracle(void)
@@ -151,7 +168,7 @@ Test(oracle, the_oldest_captured_second_judges_expiry)
 
     open_at(0, 0);
     slot = open_snapshot(NULL);
-    clocks.wall_ns += 10 * SECOND;
+    pass(10 * SECOND);
     cr_assert(eq(u64, oracle_oldest(oracle).wall, NOW / SECOND));
     oracle_unregister(oracle, slot);
     cr_assert(eq(u64, oracle_oldest(oracle).wall, NOW / SECOND + 10));
@@ -199,7 +216,7 @@ static void *resize_with_job(void *ctx, void *block, size_t size)
     if (job_is_armed) {
         job_is_armed = false;
         commit();
-        look_for_the_oldest();
+        seen_while_opening.ts = oracle_oldest_ts(oracle);
     }
     return realloc(block, size);
 }
@@ -280,7 +297,7 @@ Test(oracle, making_one_fails_cleanly_without_memory)
 
     cr_assert(alloc_fault_install());
     ALLOC_FAULT_EACH({
-        status = oracle_new(&clocks.env, 0, 0, &oracle);
+        status = oracle_new(&clocks.env, 0, &(struct clock_history){.undoubted_ns = NOW}, &oracle);
         if (alloc_fault_was_hit())
             cr_assert(eq(int, status, LSM_NO_MEMORY));
     });
@@ -336,71 +353,107 @@ Test(oracle, a_long_tag_is_cut)
 
 // --- the wall clock ---
 
-Test(oracle, time_never_steps_back)
+Test(oracle, a_snapshot_is_told_what_the_clock_says_and_keeps_it)
 {
-    open_at(0, 0);
-    cr_assert(eq(u64, oracle_wall_ns(oracle), NOW));
-    clocks.wall_ns = NOW - DAY;
-    cr_assert(eq(u64, oracle_wall_ns(oracle), NOW));
-    cr_assert(eq(u64, oracle_wall_seconds(oracle), NOW / SECOND));
-    clocks.wall_ns = NOW + SECOND;
-    cr_assert(eq(u64, oracle_wall_seconds(oracle), NOW / SECOND + 1));
+    struct snapshot_slot *ahead;
+    struct snapshot_slot *right;
+
+    open_at(0, NOW);
+    clocks.wall_ns = NOW + 1000 * DAY;
+    ahead = open_snapshot(NULL);
     clocks.wall_ns = NOW;
-    cr_assert(eq(u64, oracle_wall_ns(oracle), NOW + SECOND));
+    right = open_snapshot(NULL);
+    cr_assert(eq(u64, oracle_wall_ns(oracle), NOW));
+    cr_assert(eq(u64, snapshot_slot_wall(ahead), (NOW + 1000 * DAY) / SECOND));
+    cr_assert(eq(u64, snapshot_slot_wall(right), NOW / SECOND));
+    oracle_unregister(oracle, ahead);
+    oracle_unregister(oracle, right);
     close_oracle();
 }
 
-Test(oracle, time_never_lies_before_the_last_known)
+Test(oracle, nothing_is_dropped_by_a_clock_that_is_ahead)
 {
-    open_at(0, NOW + DAY);
-    cr_assert(eq(u64, oracle_wall_ns(oracle), NOW + DAY));
-    cr_assert(eq(u64, oracle_wall_seconds(oracle), (NOW + DAY) / SECOND));
-    cr_assert(eq(u64, oracle_persistable_wall_ns(oracle), NOW + DAY));
-    close_oracle();
-}
+    struct oldest_snapshot oldest;
+    struct drop_hold *hold;
 
-Test(oracle, small_steps_ahead_may_be_persisted_at_once)
-{
     open_at(0, NOW);
-    clocks.wall_ns = NOW + DAY;
-    cr_assert(eq(u64, oracle_persistable_wall_ns(oracle), NOW + DAY));
-    clocks.wall_ns += DAY;
-    cr_assert(eq(u64, oracle_persistable_wall_ns(oracle), NOW + 2 * DAY));
+    clocks.wall_ns = NOW + 20 * 3600 * SECOND;
+    pass(5 * SECOND);
+    cr_assert(eq(u64, oracle_oldest(oracle).wall, NOW / SECOND + 5));
+    assert_ok(oracle_begin_dropping(oracle, &oldest, &hold));
+    cr_assert(eq(u64, oldest.wall, NOW / SECOND + 5));
+    oracle_end_dropping(oracle, hold);
+    cr_assert(eq(u64, oracle_clock(oracle).line_ns, NOW + 5 * SECOND));
     close_oracle();
 }
 
-Test(oracle, a_new_database_believes_its_first_reading)
+// The clock is put right while a merge drops by what it said before: a snapshot that the merge
+// does not know of would lose what it has seen.
+Test(oracle, a_snapshot_is_told_no_second_that_a_job_drops_behind)
+{
+    struct oldest_snapshot oldest;
+    struct drop_hold *first;
+    struct drop_hold *second;
+    struct snapshot_slot *slot;
+
+    open_at(0, NOW);
+    assert_ok(oracle_begin_dropping(oracle, &oldest, &first));
+    cr_assert(eq(u64, oldest.wall, NOW / SECOND));
+    clocks.wall_ns = NOW - DAY;
+    assert_ok(oracle_begin_dropping(oracle, &oldest, &second));
+    cr_assert(eq(u64, oldest.wall, (NOW - DAY) / SECOND));
+    slot = open_snapshot(NULL);
+    cr_assert(eq(u64, snapshot_slot_wall(slot), NOW / SECOND));
+    oracle_unregister(oracle, slot);
+    oracle_end_dropping(oracle, first);
+    slot = open_snapshot(NULL);
+    cr_assert(eq(u64, snapshot_slot_wall(slot), (NOW - DAY) / SECOND));
+    oracle_unregister(oracle, slot);
+    oracle_end_dropping(oracle, second);
+    oracle_end_dropping(oracle, NULL);
+    close_oracle();
+}
+
+Test(oracle, a_job_drops_nothing_that_an_open_snapshot_was_told_is_there)
+{
+    struct oldest_snapshot oldest;
+    struct drop_hold *hold;
+    struct snapshot_slot *slot;
+
+    open_at(0, NOW);
+    slot = open_snapshot(NULL);
+    pass(DAY);
+    assert_ok(oracle_begin_dropping(oracle, &oldest, &hold));
+    cr_assert(eq(u64, oldest.wall, NOW / SECOND));
+    oracle_unregister(oracle, slot);
+    oracle_end_dropping(oracle, hold);
+    close_oracle();
+}
+
+// Whoever writes sees the step back, even where no job looks at the clock meanwhile.
+Test(oracle, a_step_back_between_two_looks_of_jobs_is_not_forgotten)
 {
     open_at(0, 0);
-    cr_assert(eq(u64, oracle_persistable_wall_ns(oracle), NOW));
+    clocks.wall_ns = NOW + 1000 * DAY;
+    (void)oracle_oldest(oracle); // a new database believes its first reading
+    clocks.wall_ns = NOW;
+    (void)oracle_wall_ns(oracle); // a commit
+    clocks.wall_ns = NOW + 1000 * DAY;
+    (void)oracle_wall_ns(oracle);
+    cr_assert(eq(u64, oracle_oldest(oracle).wall, NOW / SECOND));
     close_oracle();
 }
 
-Test(oracle, a_jump_ahead_is_persisted_once_a_later_reading_confirms_it)
+Test(oracle, beginning_to_drop_fails_cleanly_without_memory)
 {
-    open_at(0, NOW);
-    clocks.wall_ns = NOW + 30 * DAY;
-    cr_assert(eq(u64, oracle_persistable_wall_ns(oracle), NOW));
-    clocks.mono_ns += 59 * SECOND;
-    clocks.wall_ns += 59 * SECOND;
-    cr_assert(eq(u64, oracle_persistable_wall_ns(oracle), NOW));
-    clocks.mono_ns += SECOND;
-    clocks.wall_ns += SECOND;
-    cr_assert(eq(u64, oracle_persistable_wall_ns(oracle), NOW + 30 * DAY + 60 * SECOND));
-    close_oracle();
-}
+    struct oldest_snapshot oldest;
+    struct drop_hold *hold;
 
-Test(oracle, a_jump_ahead_that_is_taken_back_is_never_persisted)
-{
+    cr_assert(alloc_fault_install());
     open_at(0, NOW);
-    clocks.wall_ns = NOW + 30 * DAY;
-    cr_assert(eq(u64, oracle_wall_ns(oracle), NOW + 30 * DAY));
-    cr_assert(eq(u64, oracle_persistable_wall_ns(oracle), NOW));
-    clocks.mono_ns += 120 * SECOND;
-    clocks.wall_ns = NOW + 120 * SECOND;
-    cr_assert(eq(u64, oracle_persistable_wall_ns(oracle), NOW + 120 * SECOND));
-    // A second jump is doubted anew.
-    clocks.wall_ns = NOW + 30 * DAY;
-    cr_assert(eq(u64, oracle_persistable_wall_ns(oracle), NOW + 120 * SECOND));
+    alloc_fault_at(1, true);
+    cr_assert(eq(int, oracle_begin_dropping(oracle, &oldest, &hold), LSM_NO_MEMORY));
+    alloc_fault_at(0, false);
     close_oracle();
+    cr_assert(eq(sz, alloc_fault_live(), 0));
 }
