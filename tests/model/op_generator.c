@@ -88,6 +88,8 @@ static const struct {
     {OP_RESUME, 5},
     {OP_SET_OPTION, 8},
     {OP_ADVANCE, 14},
+    {OP_SUSPEND, 4},
+    {OP_CLOCK, 10},
     {OP_INSPECT, 8},
     {OP_MISUSE, 6},
     {OP_CHECK, 5},
@@ -413,6 +415,13 @@ static void fill_upkeep(struct generator *g, struct op *op)
     case OP_ADVANCE:
         op->field[F_N] = 1 + below(g, one_in(g, 3) ? 20000 : 500);
         break;
+    case OP_SUSPEND:
+        op->field[F_N] = 1 + below(g, one_in(g, 20) ? 100000 : 20);
+        break;
+    case OP_CLOCK:
+        op->field[F_STAMP] = one_in(g, 3) ? CLOCK_RIGHT : below(g, CLOCK_COUNT);
+        op->field[F_N] = 1 + below(g, 30);
+        break;
     case OP_SET_OPTION:
     case OP_INSPECT:
     case OP_MISUSE:
@@ -420,6 +429,7 @@ static void fill_upkeep(struct generator *g, struct op *op)
         op->field[F_STAMP] = below(g, 3);
         break;
     case OP_REOPEN:
+        op->field[F_N] = one_in(g, 4) ? 1 + below(g, one_in(g, 10) ? 300000 : 20) : 0;
         forget_children(g);
         break;
     case OP_CRASH:

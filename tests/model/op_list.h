@@ -31,6 +31,17 @@ enum op_field {
     F_COUNT
 };
 
+// How the system's clock is wrong after `clock` (F_STAMP), by F_N of them.
+enum op_clock {
+    CLOCK_RIGHT,
+    CLOCK_SECONDS_AHEAD,
+    CLOCK_HOURS_AHEAD,
+    CLOCK_YEARS_AHEAD,
+    CLOCK_SECONDS_BEHIND,
+    CLOCK_DAYS_BEHIND,
+    CLOCK_COUNT
+};
+
 enum op_on { ON_DB, ON_SNAPSHOT, ON_TXN, ON_COUNT };
 
 #define OP_EPOCH_SECONDS UINT64_C(1700000000) // where the simulated clock begins
@@ -102,6 +113,8 @@ enum op_on { ON_DB, ON_SNAPSHOT, ON_TXN, ON_COUNT };
     X(RESUME, resume)                                                                              \
     X(SET_OPTION, set_option)                                                                      \
     X(ADVANCE, advance)                                                                            \
+    X(SUSPEND, suspend)                                                                            \
+    X(CLOCK, clock)                                                                                \
     X(INSPECT, inspect)                                                                            \
     X(MISUSE, misuse)                                                                              \
     X(CHECK, check)                                                                                \

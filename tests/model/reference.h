@@ -110,7 +110,7 @@ struct ref_iter {
     uint32_t keyspace;
     uint32_t flags;
     uint64_t oldest; // ordinal that anything open read at when it was opened
-    uint64_t now;    // second at that moment
+    uint64_t now;    // second at that moment, in truth
     uint64_t wall;   // second by which it judges expiry
     int txn;         // slot, or -1
     uint64_t txn_generation;
@@ -138,7 +138,9 @@ struct ref_batch {
 struct reference {
     enum ref_mistake mistake;
     uint64_t ordinal;         // of the last commit or drop
-    uint64_t now_ns;          // since OP_EPOCH_SECONDS
+    uint64_t now_ns;          // since OP_EPOCH_SECONDS, in truth
+    int64_t clock_ns;         // what the system's clock is ahead of that
+    uint64_t wrong_for_ns;    // how long it has been, in truth
     struct ref_writes writes; // by ordinal
     struct ref_keyspace *keyspaces[REF_KEYSPACES];
     uint32_t keyspace_count;
@@ -167,7 +169,19 @@ bool reference_apply(struct reference *ref, const struct op *op, struct line *ex
 
 // --- its parts, for those who compare ---
 
+// What the system's clock says, by which readers judge expiry.
+static inline uint64_t ref_clock_ns(const struct reference *ref)
+{
+    return OP_EPOCH_SECONDS * 1000000000u + ref->now_ns + (uint64_t)ref->clock_ns;
+}
+
 static inline uint64_t ref_wall(const struct reference *ref)
+{
+    return ref_clock_ns(ref) / 1000000000u;
+}
+
+// What is past in truth: what has not expired by then must stay, whatever the clock says.
+static inline uint64_t ref_true_wall(const struct reference *ref)
 {
     return OP_EPOCH_SECONDS + ref->now_ns / 1000000000u;
 }

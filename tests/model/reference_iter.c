@@ -70,7 +70,7 @@ static bool open_iter(struct reference *ref, struct ref_iter *it, const struct o
                             .keyspace = keyspace,
                             .flags = op->field[F_FLAGS],
                             .oldest = ref_oldest(ref),
-                            .now = ref_wall(ref),
+                            .now = ref_true_wall(ref),
                             .wall = ref_wall(ref),
                             .txn = txn == NULL ? -1 : (int)from,
                             .txn_generation = txn == NULL ? 0 : txn->generation,

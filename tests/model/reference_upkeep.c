@@ -134,6 +134,68 @@ static bool set_option(const struct op *op, struct line *out)
     return true;
 }
 
+// --- time ---
+
+#define SECOND_NS INT64_C(1000000000)
+#define DAY_NS    (86400 * SECOND_NS)
+
+// Time passes. A clock that is wrong for an hour may be believed: what may be gone then, the
+// reference does not know.
+static bool pass(struct reference *ref, uint64_t ns)
+{
+    if (ref->clock_ns != 0 && ref->wrong_for_ns + ns >= 3000 * (uint64_t)SECOND_NS)
+        return false;
+    ref->wrong_for_ns += ns;
+    ref->now_ns += ns;
+    return true;
+}
+
+// Whether something that is past in truth, and so may be gone, would be seen again.
+static bool would_show_expired(const struct reference *ref)
+{
+    for (size_t i = 0; i < ref->writes.count; i++) {
+        const uint64_t expiry = ref->writes.items[i].expiry;
+
+        if (expiry > ref_wall(ref) && expiry <= ref_true_wall(ref))
+            return true;
+    }
+    return false;
+}
+
+static bool set_clock(struct reference *ref, const struct op *op, struct line *out)
+{
+    const int64_t before_ns = ref->clock_ns;
+    const int64_t n = op->field[F_N];
+
+    switch (op->field[F_STAMP] % CLOCK_COUNT) {
+    case CLOCK_RIGHT:
+        ref->clock_ns = 0;
+        ref->wrong_for_ns = 0;
+        break;
+    case CLOCK_SECONDS_AHEAD:
+        ref->clock_ns = n * SECOND_NS;
+        break;
+    case CLOCK_HOURS_AHEAD:
+        ref->clock_ns = n % 24 * 3600 * SECOND_NS;
+        break;
+    case CLOCK_YEARS_AHEAD:
+        ref->clock_ns = n * 365 * DAY_NS;
+        break;
+    case CLOCK_SECONDS_BEHIND:
+        ref->clock_ns = -n * SECOND_NS;
+        break;
+    default:
+        ref->clock_ns = -n * n * n * DAY_NS / 3;
+        break;
+    }
+    if (would_show_expired(ref)) {
+        ref->clock_ns = before_ns;
+        return false;
+    }
+    line_status(out, LSM_OK);
+    return true;
+}
+
 static bool crash(struct reference *ref, const struct op *op, struct line *out)
 {
     if (ref->armed > 0)
@@ -145,8 +207,10 @@ static bool crash(struct reference *ref, const struct op *op, struct line *out)
     return true;
 }
 
-static bool reopen(struct reference *ref, struct line *out)
+static bool reopen(struct reference *ref, const struct op *op, struct line *out)
 {
+    if (!pass(ref, op->field[F_N] * (uint64_t)SECOND_NS))
+        return false;
     if (ref_has_children(ref))
         line_text(out, "children "); // the engine refuses first
     ref_close_children(ref);
@@ -180,9 +244,16 @@ bool reference_apply_upkeep(struct reference *ref, const struct op *op, struct l
     case OP_CRASH:
         return crash(ref, op, out);
     case OP_REOPEN:
-        return reopen(ref, out);
+        return reopen(ref, op, out);
+    case OP_CLOCK:
+        return set_clock(ref, op, out);
     case OP_ADVANCE:
-        ref->now_ns += op->field[F_N] * UINT64_C(1000000);
+        if (!pass(ref, op->field[F_N] * UINT64_C(1000000)))
+            return false;
+        break;
+    case OP_SUSPEND:
+        if (!pass(ref, op->field[F_N] * (uint64_t)SECOND_NS))
+            return false;
         break;
     default: // changes nothing that can be seen
         break;

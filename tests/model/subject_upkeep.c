@@ -299,6 +299,8 @@ static void reopen(struct subject *s, const struct reference *ref, struct line *
         lsm_batch_clear(s->batches[i]);
     subject_close_handles(s);
     s->db = NULL;
+    // As long as it says that it was closed, once, even if the power goes meanwhile.
+    sim_advance(s->sim, ref_clock_ns(ref) - clock_wall_ns(sim_env(s->sim)));
     if (status == LSM_OK && !subject_open(s))
         status = LSM_IO;
     line_status(out, status);
@@ -351,6 +353,9 @@ static lsm_status upkeep(struct subject *s, const struct op *op)
         return inspect(s, op);
     case OP_MISUSE:
         return misuse(s, op);
+    case OP_SUSPEND:
+        sim_suspend(s->sim, op->field[F_N] * UINT64_C(1000000000));
+        return LSM_OK;
     default:
         sim_advance(s->sim, op->field[F_N] * UINT64_C(1000000));
         return LSM_OK;
@@ -387,6 +392,10 @@ void subject_apply_upkeep(struct subject *s, const struct reference *ref, const 
         break;
     case OP_CRASH:
         arm(s, ref, op, out);
+        break;
+    case OP_CLOCK:
+        sim_set_wall(s->sim, ref_clock_ns(ref));
+        line_status(out, LSM_OK);
         break;
     default:
         line_status(out, upkeep(s, op));
