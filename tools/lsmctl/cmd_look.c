@@ -253,6 +253,16 @@ static double amplification(const struct facts *facts)
     return live == 0 ? 0 : (double)facts_total_bytes(facts) / (double)live;
 }
 
+// Who has it open may have been sure of the clock since the manifest was last written.
+static void print_clock(const struct facts *facts)
+{
+    if (facts->health.clock_note[0] == '\0')
+        return;
+    row("clock");
+    printf("%s%s\n", facts->health.clock_note,
+           facts->in_use ? " (by the manifest; the process that has it open may know better)" : "");
+}
+
 static void print_state(const struct facts *facts)
 {
     const char *health = health_name(facts);
@@ -273,6 +283,7 @@ static void print_state(const struct facts *facts)
         puts("closed cleanly");
     else
         puts("not closed; the next open recovers it");
+    print_clock(facts);
 }
 
 static void print_size(const struct facts *facts)
@@ -358,6 +369,8 @@ static void print_info_json(const struct facts *facts)
     json_add_bytes(object, "path", slice_of(facts->path), false);
     json_add_text(object, "health", health_name(facts));
     json_add_bytes(object, "reason", slice_of(health_reason(facts)), false);
+    if (facts->opening.status == LSM_OK)
+        json_add_i64(object, "clock_ahead_ns", facts->health.clock_ahead_ns);
     json_add_bool(object, "in_use", facts->in_use);
     json_add_u64(object, "in_use_by_process_id", facts->holder);
     json_add_u64(object, "total_bytes", facts_total_bytes(facts));

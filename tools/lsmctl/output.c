@@ -352,6 +352,14 @@ void json_add_u64(cJSON *to, const char *key, uint64_t value)
     json_checked(cJSON_AddRawToObject(to, key, number));
 }
 
+void json_add_i64(cJSON *to, const char *key, int64_t value)
+{
+    char number[24];
+
+    snprintf(number, sizeof number, "%" PRId64, value);
+    json_checked(cJSON_AddRawToObject(to, key, number));
+}
+
 void json_add_double(cJSON *to, const char *key, double value)
 {
     char number[40];

@@ -60,6 +60,7 @@ cJSON *json_add_array(cJSON *to, const char *key);
 // Adds an object to the end of an array and returns it.
 cJSON *json_append_object(cJSON *array);
 void json_add_u64(cJSON *to, const char *key, uint64_t value); // exact, all 64 bits
+void json_add_i64(cJSON *to, const char *key, int64_t value);  // the same
 void json_add_double(cJSON *to, const char *key, double value);
 void json_add_bool(cJSON *to, const char *key, bool value);
 void json_add_text(cJSON *to, const char *key, const char *value);
