@@ -335,7 +335,7 @@ typedef enum lsm_sync_mode {
 
 typedef struct lsm_write_options {
     lsm_sync_mode sync;
-    bool no_wait;            /* LSM_BUSY instead of waiting for back-pressure */
+    bool no_wait;            /* LSM_BUSY instead of waiting 1 ms or more for back-pressure */
     uint8_t user_byte;       /* stored with each entry of a one-shot write */
     uint64_t ttl_seconds;    /* from now by the system's clock; 0: the keyspace's default */
     uint64_t expiry_seconds; /* absolute, since 1970; 0: by ttl_seconds; or LSM_EXPIRY_NONE */

@@ -186,8 +186,10 @@ uint64_t throttle_delay_ns(struct throttle *t, uint64_t bytes, enum stall_cause 
         atomic_fetch_add_explicit(&t->stats.stop_count[*cause], 1, memory_order_relaxed);
         return 0;
     }
-    delay_ns = bytes > DELAY_NS_MAX ? DELAY_NS_MAX : bytes * rate / 1024;
-    delay_ns = delay_ns > DELAY_NS_MAX ? DELAY_NS_MAX : delay_ns;
+    if (__builtin_mul_overflow(bytes, rate, &delay_ns) || delay_ns / 1024 > DELAY_NS_MAX)
+        delay_ns = DELAY_NS_MAX;
+    else
+        delay_ns /= 1024;
     count_delay(t, *cause, delay_ns);
     return delay_ns;
 }

@@ -130,3 +130,75 @@ Test(writer, a_write_that_waits_for_level_0_fails_with_the_merge, .init = setup,
     }
     assert_status(put_numbered(0, 100), LSM_IO);
 }
+
+// --- not waiting ---
+
+// Puts `count` tables in level 0, of which nothing is merged, with writers slowed from the third
+// on up to a stop at `stop`.
+static void press_by_level_0(unsigned count, uint64_t stop)
+{
+    f.options.level0_trigger = 2;
+    f.options.level0_slowdown = 2;
+    f.options.level0_stop = stop;
+    db_fixture_open(&f);
+    compactor_pause(f.db->compactor);
+    for (unsigned i = 0; i < count; i++) {
+        assert_ok(put_numbered(i, 100));
+        assert_ok(lsm_flush(f.db));
+    }
+}
+
+// What a commit of `log_bytes` that does not want to wait is told.
+static lsm_status admit_at_once(uint64_t log_bytes)
+{
+    struct write_request request;
+    lsm_status status;
+
+    write_request_init(&request, REQUEST_COMMIT);
+    request.frame.size = log_bytes;
+    status = writer_admit(&f.db->writer, &request, true);
+    write_request_release(&request);
+    return status;
+}
+
+static void finish(void)
+{
+    compactor_resume(f.db->compactor);
+    db_fixture_end(&f);
+}
+
+Test(no_wait, a_delay_that_nobody_would_notice_is_none)
+{
+    db_fixture_prepare(&f, 1);
+    press_by_level_0(5, 1000); // 9 ns a KiB
+    for (uint64_t size = 64; size <= UINT64_C(1) << 30; size *= 2)
+        assert_ok(admit_at_once(size));
+    finish();
+}
+
+Test(no_wait, a_delay_that_one_would_notice_is_refused)
+{
+    db_fixture_prepare(&f, 1);
+    press_by_level_0(6, 10); // 256 us a KiB
+    assert_ok(admit_at_once(3 << 10));
+    assert_status(admit_at_once(4 << 10), LSM_BUSY);
+    cr_assert(strstr(lsm_errmsg(), "level0") != NULL, "%s", lsm_errmsg());
+    finish();
+}
+
+// Each is not noticed, all together would be.
+Test(no_wait, many_small_delays_are_owed_until_time_has_paid)
+{
+    db_fixture_prepare(&f, 1);
+    f.options.is_manual = false;
+    press_by_level_0(6, 10);
+    for (unsigned round = 0; round < 3; round++) {
+        unsigned count = 0;
+
+        while (count < 1000 && admit_at_once(1 << 10) == LSM_OK)
+            count++;
+        cr_assert(count >= 3 && count < 1000, "%u", count); // jobs take time, too
+        sim_advance(f.sim, NS_PER_S);
+    }
+    finish();
+}
