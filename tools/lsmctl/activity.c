@@ -25,6 +25,7 @@ static void take_stall(struct activity *a, const struct event *event)
     const lsm_slice *cause = event_find(event, "cause");
     const enum stall_cause before = a->stall;
 
+    a->is_stall_known = true;
     end_stall(a, event->wall_ns);
     for (enum stall_cause i = STALL_NONE; cause != NULL && i < STALL_CAUSE_COUNT; i++)
         if (slice_equal(*cause, slice_of(stall_cause_name(i))))
@@ -69,7 +70,8 @@ static bool is_named(const struct event *event, const char *name)
 static void take_event(struct activity *a, const struct event *event)
 {
     if (is_named(event, "open")) {
-        *a = (struct activity){.is_since_open = true, .since_ns = event->wall_ns};
+        *a = (struct activity){
+            .is_since_open = true, .is_stall_known = true, .since_ns = event->wall_ns};
     } else if (is_named(event, "stall")) {
         take_stall(a, event);
     } else if (is_named(event, "flush")) {
@@ -125,4 +127,22 @@ lsm_status activity_read(const char *database, bool is_running, struct activity 
     }
     free(reading);
     return status;
+}
+
+struct stall_text activity_stall(const struct activity *a)
+{
+    struct stall_text out = {""};
+
+    if (!a->is_stall_known)
+        return out;
+    if (a->stall == STALL_NONE)
+        snprintf(out.text, sizeof out.text, "not held back");
+    else if (a->is_stopped)
+        snprintf(out.text, sizeof out.text, "stopped by %s since %s", stall_cause_name(a->stall),
+                 human_time(a->stall_since_ns).text);
+    else
+        snprintf(out.text, sizeof out.text, "slowed by %s since %s, %s per KiB",
+                 stall_cause_name(a->stall), human_time(a->stall_since_ns).text,
+                 human_ns(a->stall_ns_per_kib).text);
+    return out;
 }

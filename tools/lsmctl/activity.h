@@ -37,11 +37,19 @@ struct activity {
     char last_error[512];
 
     struct stall_sums stalls[STALL_CAUSE_COUNT];
+    bool is_stall_known;    // the log tells whether there is one now
     enum stall_cause stall; // now
     bool is_stopped;
     uint64_t stall_ns_per_kib;
     uint64_t stall_since_ns;
 };
+
+// The stall of now in words, "" when it is not known: "slowed by level0 since ..., 64 us per KiB".
+struct stall_text {
+    char text[128];
+};
+
+struct stall_text activity_stall(const struct activity *activity);
 
 // `is_running`: a stall without an end goes on until now.
 lsm_status activity_read(const char *database, bool is_running, struct activity *out);

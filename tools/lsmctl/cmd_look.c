@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "activity.h"
 #include "base/words.h"
 #include "facts.h"
 #include "lsmctl.h"
@@ -286,6 +287,22 @@ static void print_state(const struct facts *facts)
     print_clock(facts);
 }
 
+// Whether the process that writes is held back, by its event log.
+static void print_writes(const struct facts *facts)
+{
+    struct activity activity = {0};
+    struct stall_text stall;
+
+    if (!facts->in_use || activity_read(facts->path, true, &activity) != LSM_OK)
+        return;
+    stall = activity_stall(&activity);
+    if (*stall.text == '\0')
+        return;
+    row("writes");
+    printf("%s%s%s\n", activity.stall == STALL_NONE ? "" : colour(stdout, COLOUR_YELLOW),
+           stall.text, activity.stall == STALL_NONE ? "" : colour(stdout, COLOUR_NONE));
+}
+
 static void print_size(const struct facts *facts)
 {
     const struct file_sums *files = &facts->files;
@@ -347,6 +364,7 @@ static void print_info(const struct facts *facts)
 {
     printf("%s%s%s\n", colour(stdout, COLOUR_BOLD), facts->path, colour(stdout, COLOUR_NONE));
     print_state(facts);
+    print_writes(facts);
     print_size(facts);
     if (facts->inspector == NULL)
         return;

@@ -141,6 +141,8 @@ static void print_jobs(const struct activity *a)
 
 static void print_stalls(const struct activity *a, bool is_running)
 {
+    const struct stall_text now = activity_stall(a);
+
     for (unsigned i = STALL_NONE + 1; i < STALL_CAUSE_COUNT; i++) {
         const struct stall_sums *stall = &a->stalls[i];
 
@@ -148,18 +150,9 @@ static void print_stalls(const struct activity *a, bool is_running)
             printf("writers were held back by %s %s time%s, for %s in all\n", stall_cause_name(i),
                    human_count(stall->count).text, plural(stall->count), human_ns(stall->ns).text);
     }
-    if (!is_running)
-        return;
-    if (a->stall == STALL_NONE) {
-        puts("writers are not held back now");
-        return;
-    }
-    printf("%swriters are %s by %s since %s", colour(stdout, COLOUR_YELLOW),
-           a->is_stopped ? "stopped" : "slowed", stall_cause_name(a->stall),
-           human_time(a->stall_since_ns).text);
-    if (!a->is_stopped)
-        printf(", %s per KiB", human_ns(a->stall_ns_per_kib).text);
-    printf("%s\n", colour(stdout, COLOUR_NONE));
+    if (is_running && *now.text != '\0')
+        printf("%swriters are %s%s\n", a->stall == STALL_NONE ? "" : colour(stdout, COLOUR_YELLOW),
+               now.text, a->stall == STALL_NONE ? "" : colour(stdout, COLOUR_NONE));
 }
 
 static void print_errors(const struct activity *a)
@@ -225,7 +218,7 @@ static void print_json(const struct stats *stats, const struct numbers *numbers)
         json_add_u64(object, "events_since_ns", a->since_ns);
         json_add_bool(object, "events_since_open", a->is_since_open);
         json_add_u64(object, "events_last_ns", a->last_ns);
-        if (stats->facts.in_use) {
+        if (stats->facts.in_use && a->is_stall_known) {
             json_add_text(object, "stall_cause", stall_cause_name(a->stall));
             json_add_bool(object, "stall_is_stopped", a->stall != STALL_NONE && a->is_stopped);
         }

@@ -40,6 +40,7 @@ while ! "$lsmctl" info db --json | grep -q '"in_use":true'; do :; done
 "$lsmctl" stats db | sed -n "1s/process $loader/process PID/p"
 "$lsmctl" stats db --json | grep -o -e '"in_use":true' -e "\"in_use_by_process_id\":$loader," |
     sed "s/$loader/PID/"
+"$lsmctl" info db | grep '^  writes'
 for counter in gets commits cache_hits; do
     "$lsmctl" stats db | grep "^$counter"
     "$lsmctl" stats db --json | grep -o "\"$counter\":[0-9]*"
