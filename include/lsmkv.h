@@ -507,7 +507,8 @@ typedef struct lsm_iter_options {
     const lsm_slice *prefix; /* keys with this prefix, within the bounds; NULL: all */
     bool keys_only;          /* never touches the value log; lsm_iter_value() is LSM_INVALID */
     bool all_versions;       /* every version up to the snapshot, newer first, deletions too */
-    uint64_t since_ts;       /* only entries committed after this; 0: all */
+    uint64_t since_ts;       /* keys whose newest version was committed after this; 0: all.
+                                No deletions, and not with all_versions: see below */
     uint32_t prefetch;       /* separated values read ahead; 0: 16 once a scan is seen */
     bool no_fill_cache;      /* for a scan that should not displace what is hot */
 } lsm_iter_options;
@@ -517,7 +518,13 @@ typedef struct lsm_iter_options {
         NULL, NULL, NULL, false, false, 0, 0, false                                                \
     }
 
-/* Bounds are copied. `options` NULL: everything in `keyspace`. */
+/* Bounds are copied. `options` NULL: everything in `keyspace`.
+ *
+ * `since_ts` is for finding what is new, not for following changes: a key that has been
+ * deleted or has expired since is not shown, and merges drop deletions and older versions
+ * once no snapshot needs them. With `all_versions` it would look like a feed of changes that
+ * loses some without a word, so the two together are LSM_INVALID. A change feed, which holds
+ * deletions back until its readers have seen them, is to come. */
 LSM_MUST_CHECK lsm_status lsm_iter_open(lsm_db *db, lsm_keyspace *keyspace,
                                         const lsm_iter_options *options, lsm_iter **out);
 LSM_MUST_CHECK lsm_status lsm_snapshot_iter_open(lsm_snapshot *snapshot, lsm_keyspace *keyspace,

@@ -104,6 +104,12 @@ static lsm_status check_options(const lsm_iter_options *options)
     TRY(check_bound(options->lower, "lower"));
     TRY(check_bound(options->upper, "upper"));
     TRY(check_bound(options->prefix, "prefix"));
+    // Neither knows what merges have dropped since.
+    if (options->all_versions && options->since_ts != 0)
+        return lsm_fail(LSM_INVALID,
+                        "iterator options since_ts and all_versions do not go together: deletions "
+                        "and versions that merges have dropped would be missing without a word; a "
+                        "change feed that holds them back is to come");
     if (options->prefetch > PREFETCH_MAX)
         return lsm_fail(LSM_INVALID, "iterator option prefetch cannot be %u: it takes 0 to %d",
                         options->prefetch, PREFETCH_MAX);

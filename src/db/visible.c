@@ -166,14 +166,9 @@ static lsm_status find_backward(struct visible_iter *vi)
 
 // --- every version ---
 
-static bool is_version_shown(const struct visible_iter *vi, const struct entry *e)
-{
-    return is_in_time(vi, e) && e->ts > vi->visibility.since_ts;
-}
-
 static lsm_status find_version(struct visible_iter *vi, lsm_status (*move)(struct iter *it))
 {
-    while (is_in_keyspace(vi) && !is_version_shown(vi, &vi->merged->entry))
+    while (is_in_keyspace(vi) && !is_in_time(vi, &vi->merged->entry))
         TRY(move(vi->merged));
     if (is_in_keyspace(vi))
         vi->entry = &vi->merged->entry;

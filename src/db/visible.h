@@ -10,7 +10,7 @@ struct visibility {
     uint32_t keyspace;
     uint64_t ts;       // entries above are not seen, but a transaction's own (TS_MAX) are
     uint64_t wall;     // second at which expiry is judged
-    uint64_t since_ts; // entries at or below are not seen; 0: all
+    uint64_t since_ts; // entries at or below are not seen; 0: all. Not with all versions
     bool all_versions; // deletions, too
 };
 

@@ -127,6 +127,30 @@ Test(misuse_children, an_iterator_checks_every_bound_and_key)
     lsm_iter_close(it);
 }
 
+// It would be taken for a feed of changes, which misses what merges have dropped.
+Test(misuse_children, since_and_all_versions_do_not_go_together)
+{
+    lsm_iter_options options = LSM_ITER_OPTIONS_INIT;
+    lsm_snapshot *snapshot;
+    lsm_iter *it;
+    lsm_txn *txn;
+
+    put_text(&f, "a", "v");
+    assert_ok(lsm_snapshot_new(f.db, NULL, &snapshot));
+    assert_ok(lsm_begin(f.db, LSM_TXN_READ_ONLY, &txn));
+    options.all_versions = true;
+    options.since_ts = 1;
+    assert_refused(lsm_iter_open(f.db, NULL, &options, &it));
+    cr_assert(strstr(lsm_errmsg(), "change feed") != NULL);
+    assert_refused(lsm_snapshot_iter_open(snapshot, NULL, &options, &it));
+    assert_refused(lsm_txn_iter_open(txn, NULL, &options, &it));
+    options.since_ts = 0;
+    assert_ok(lsm_iter_open(f.db, NULL, &options, &it));
+    lsm_iter_close(it);
+    lsm_txn_free(txn);
+    lsm_snapshot_free(snapshot);
+}
+
 // Nothing is told of an entry that there is not, and no memory is looked at.
 Test(misuse_children, an_iterator_behind_its_end_tells_nothing)
 {

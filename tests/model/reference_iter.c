@@ -62,7 +62,9 @@ static bool open_iter(struct reference *ref, struct ref_iter *it, const struct o
         ordinal = txn->ordinal;
     if (snapshot != NULL)
         ordinal = snapshot->ordinal;
-    if ((txn != NULL && txn->state == TXN_FINISHED) || ref_is_dropped(ref, keyspace, ordinal)) {
+    if ((txn != NULL && txn->state == TXN_FINISHED) || ref_is_dropped(ref, keyspace, ordinal) ||
+        ((op->field[F_FLAGS] & FLAG_ALL_VERSIONS) != 0 &&
+         op->field[F_N] % (ref->ordinal + 1) != 0)) {
         line_status(out, LSM_INVALID);
         return true;
     }

@@ -329,7 +329,7 @@ static lsm_iter_options random_options(lsm_slice places[3], char bytes[3][KEY_BY
     }
     o.keys_only = random_one_in(&m.random, 5);
     o.all_versions = m.keeper != NULL && random_one_in(&m.random, 3);
-    if (random_one_in(&m.random, 6))
+    if (!o.all_versions && random_one_in(&m.random, 6))
         o.since_ts = random_below(&m.random, published() + 1);
     o.prefetch = random_one_in(&m.random, 2) ? 0 : (uint32_t)random_below(&m.random, 6);
     o.no_fill_cache = random_one_in(&m.random, 2);
