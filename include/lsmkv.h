@@ -1,6 +1,6 @@
 /* lsmkv.h -- an embedded, transactional, ordered key-value store.
  *
- * A database is a directory. It holds byte-string keys (1 to 65,535 bytes, ordered
+ * A database is a directory. It holds byte-string keys (0 to 65,535 bytes, ordered
  * by memcmp) with values (0 bytes to 1 GiB) in named keyspaces; the keyspace
  * "default" is always there. One process at a time opens it for writing.
  *
@@ -126,7 +126,8 @@ LSM_API const char *lsm_version(void);
 
 /* ---- Bytes ----------------------------------------------------------------------- */
 
-/* Borrowed bytes. `data` may be NULL when `size` is 0. */
+/* Borrowed bytes. `data` may be NULL when `size` is 0: an empty key or value. Where a
+ * pointer to a slice may be NULL, that is another thing: no bound, no value. */
 typedef struct lsm_slice {
     const void *data;
     size_t size;
@@ -552,7 +553,8 @@ LSM_MUST_CHECK lsm_status lsm_iter_seek_for_prev(lsm_iter *it, lsm_slice key);
 LSM_MUST_CHECK lsm_status lsm_iter_next(lsm_iter *it);
 LSM_MUST_CHECK lsm_status lsm_iter_prev(lsm_iter *it);
 
-/* Of the current entry. The key is empty when there is none. */
+/* Of the current entry. The key is empty when there is none; so is the empty key, which
+ * the status of the move tells apart, or lsm_iter_ts(): 0 only when there is none. */
 LSM_API lsm_slice lsm_iter_key(const lsm_iter *it);
 /* Reads a separated value now, if it has not been prefetched. */
 LSM_MUST_CHECK lsm_status lsm_iter_value(lsm_iter *it, lsm_slice *value);

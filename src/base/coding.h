@@ -57,6 +57,14 @@ static inline uint64_t get_u64(const void *from)
     return le64toh(value);
 }
 
+// Copies `bytes`, which may be none at NULL, to `to` and returns the byte after them.
+static inline uint8_t *put_bytes(uint8_t *to, lsm_slice bytes)
+{
+    if (bytes.size != 0)
+        memcpy(to, bytes.data, bytes.size);
+    return to + bytes.size;
+}
+
 // Writes `value` at `to`, which has VARINT_SIZE_MAX bytes of room, and returns
 // the byte after it.
 static inline uint8_t *put_varint(uint8_t *to, uint64_t value)

@@ -36,7 +36,7 @@ static lsm_status enter_key(struct retention *r, const struct entry *e)
 // How the key read last orders against that of `e`.
 static int compare_last_key(const struct retention *r, const struct entry *e)
 {
-    if (!r->has_key)
+    if (!r->has_key || (PLANTED(EMPTY_KEY_IS_NONE) && r->key.size == 0))
         return -1;
     if (r->keyspace != e->keyspace)
         return r->keyspace < e->keyspace ? -1 : 1;

@@ -84,8 +84,8 @@ lsm_status db_keyspace(struct lsm_db *db, const lsm_keyspace *handle, struct key
 
 lsm_status check_key(lsm_slice key)
 {
-    if (UNLIKELY(key.data == NULL || key.size == 0))
-        return lsm_fail(LSM_INVALID, "the key is %s", key.size == 0 ? "empty" : "NULL");
+    if (UNLIKELY(key.data == NULL && key.size > 0))
+        return lsm_fail(LSM_INVALID, "the key has %zu bytes at NULL", key.size);
     if (UNLIKELY(key.size > LSM_KEY_SIZE_MAX))
         return lsm_fail(LSM_INVALID, "the key has %zu bytes, at most %u are allowed", key.size,
                         LSM_KEY_SIZE_MAX);

@@ -157,13 +157,10 @@ lsm_status read_multi_get(struct lsm_db *db, const struct keyspace *keyspace, co
 {
     CLEANUP(mem_freep) struct wanted *order = mem_resize_array(NULL, count, sizeof *order);
     struct failure first_failure = {.status = LSM_OK};
+    size_t wanted_count = 0;
 
     if (order == NULL && count > 0)
         return lsm_fail(LSM_NO_MEMORY, "a read of %zu keys", count);
-    for (size_t i = 0; i < count; i++)
-        order[i] = (struct wanted){.key = &keys[i], .index = i};
-    // Neighbours share blocks, and values written together lie together.
-    qsort(order, count, sizeof *order, compare_wanted);
 
     EPOCH_SECTION();
     struct view *view = views_current(&db->views);
@@ -171,12 +168,20 @@ lsm_status read_multi_get(struct lsm_db *db, const struct keyspace *keyspace, co
 
     TRY(commit_check_keyspace(keyspace, ts));
     for (size_t i = 0; i < count; i++) {
+        statuses[i] = check_key(keys[i]);
+        if (statuses[i] == LSM_OK)
+            order[wanted_count++] = (struct wanted){.key = &keys[i], .index = i};
+        else if (first_failure.status == LSM_OK)
+            failure_capture(&first_failure, statuses[i]);
+    }
+    // Neighbours share blocks, and values written together lie together.
+    if (wanted_count > 1)
+        qsort(order, wanted_count, sizeof *order, compare_wanted);
+    for (size_t i = 0; i < wanted_count; i++) {
         const size_t index = order[i].index;
         const struct ikey ikey = {.keyspace = keyspace->id, .key = keys[index], .ts = ts};
-        lsm_status status = check_key(keys[index]);
+        const lsm_status status = get_through(db, view, &ikey, &time.wall, &values[index], NULL);
 
-        if (status == LSM_OK)
-            status = get_through(db, view, &ikey, &time.wall, &values[index], NULL);
         statuses[index] = status;
         if (status != LSM_OK && status != LSM_NOT_FOUND && first_failure.status == LSM_OK)
             failure_capture(&first_failure, status);

@@ -1,5 +1,7 @@
 #include "db/visible.h"
 
+#include "base/plant.h"
+
 // After so many entries passed one by one, seeking past the rest is cheaper.
 #define STEPS_BEFORE_SEEK 8
 
@@ -198,16 +200,25 @@ static lsm_status seek_merge_before(struct visible_iter *vi, lsm_slice key)
     return LSM_OK;
 }
 
+// Moves the merge to the last entry of the keyspace.
+static lsm_status seek_merge_end(struct visible_iter *vi)
+{
+    const uint32_t next = vi->visibility.keyspace + 1; // the last id is never given
+    const struct ikey end = {.keyspace = next, .key = slice_make("", 0), .ts = TS_MAX};
+
+    TRY(iter_seek_for_prev(vi->merged, &end));
+    if (vi->merged->is_valid && vi->merged->entry.keyspace == next &&
+        !PLANTED(LAST_MEETS_NEXT_KEYSPACE))
+        TRY(iter_prev(vi->merged)); // an own write of the empty key stands exactly there
+    return LSM_OK;
+}
+
 lsm_status visible_iter_seek_before(struct visible_iter *vi, const lsm_slice *key)
 {
-    // Keys are not empty: this place lies behind everything in the keyspace.
-    const struct ikey end = {
-        .keyspace = vi->visibility.keyspace + 1, .key = slice_make("", 0), .ts = TS_MAX};
-
     vi->entry = NULL;
     vi->is_backward = true;
     if (key == NULL)
-        TRY(iter_seek_for_prev(vi->merged, &end));
+        TRY(seek_merge_end(vi));
     else
         TRY(seek_merge_before(vi, *key));
     return vi->visibility.all_versions ? find_version(vi, iter_prev) : find_backward(vi);

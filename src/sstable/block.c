@@ -221,7 +221,7 @@ static bool entry_is_good(const struct block_view *view, const struct block_entr
 {
     size_t key_size = block_key_size(view, e);
 
-    if (key_size <= BLOCK_KEYSPACE_SIZE || key_size > BLOCK_KEYSPACE_SIZE + LAYOUT_KEY_SIZE_MAX)
+    if (key_size < BLOCK_KEYSPACE_SIZE || key_size > BLOCK_KEYSPACE_SIZE + LAYOUT_KEY_SIZE_MAX)
         return false;
     if (e->suffix_size < BLOCK_HEAD_SIZE &&
         (e->suffix_size == 0 ? e->head : e->head << 8 * e->suffix_size) != 0)

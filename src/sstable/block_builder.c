@@ -105,9 +105,7 @@ lsm_status block_builder_add(struct block_builder *b, const struct entry *entry)
     TRY(reserve(b, key_size + entry->value.size));
     key = (uint8_t *)b->bytes.data + b->bytes.size;
     block_put_keyspace(key, entry->keyspace);
-    memcpy(key + BLOCK_KEYSPACE_SIZE, entry->key.data, entry->key.size);
-    if (entry->value.size > 0)
-        memcpy(key + key_size, entry->value.data, entry->value.size);
+    (void)put_bytes(put_bytes(key + BLOCK_KEYSPACE_SIZE, entry->key), entry->value);
     b->entries[b->shape.count] = (struct block_builder_entry){
         .key_at = b->bytes.size,
         .key_size = (uint32_t)key_size,
@@ -171,13 +169,6 @@ static uint8_t *put_ts(uint8_t *to, uint64_t value, uint8_t size)
     return to + size;
 }
 
-static uint8_t *put_slice(uint8_t *to, lsm_slice bytes)
-{
-    if (bytes.size > 0)
-        memcpy(to, bytes.data, bytes.size);
-    return to + bytes.size;
-}
-
 static lsm_slice suffix_of(const struct block_builder *b, const struct block_builder_entry *e)
 {
     const uint8_t *key = (const uint8_t *)b->bytes.data + e->key_at;
@@ -202,8 +193,8 @@ static uint8_t *put_entry(const struct block_builder *b, const struct block_buil
     if (e->expiry != 0)
         at = put_varint(at, e->expiry);
     if (suffix.size > BLOCK_HEAD_SIZE)
-        at = put_slice(at, slice_from(suffix, BLOCK_HEAD_SIZE));
-    return put_slice(at, slice_make(key + e->key_size, e->value_size));
+        at = put_bytes(at, slice_from(suffix, BLOCK_HEAD_SIZE));
+    return put_bytes(at, slice_make(key + e->key_size, e->value_size));
 }
 
 static void put_offset(uint8_t *offsets, size_t i, uint8_t width, size_t value)

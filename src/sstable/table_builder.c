@@ -228,7 +228,7 @@ static lsm_status check_entry(const struct table_builder *b, const struct entry 
 {
     const struct ikey place = entry_ikey(entry);
 
-    if (entry->key.size == 0 || entry->key.size > LAYOUT_KEY_SIZE_MAX)
+    if (entry->key.size > LAYOUT_KEY_SIZE_MAX)
         return lsm_fail(LSM_INVALID, "%s: a key of %zu bytes", b->name.text, entry->key.size);
     if (entry->value.size > LAYOUT_VALUE_SIZE_MAX ||
         (entry->kind == ENTRY_DELETE && entry->value.size != 0))

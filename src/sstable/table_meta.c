@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/alloc.h"
+#include "sstable/layout.h"
 
 // Room for the fixed part, both keys and the references in one allocation.
 static struct table_meta *meta_alloc(size_t reference_count, size_t key_bytes, uint8_t **keys)
@@ -29,8 +30,7 @@ static lsm_slice copy_key(uint8_t **to, lsm_slice key)
 {
     lsm_slice copy = slice_make(*to, key.size);
 
-    memcpy(*to, key.data, key.size);
-    *to += key.size;
+    *to = put_bytes(*to, key);
     return copy;
 }
 
@@ -108,11 +108,6 @@ static struct ikey read_bound(struct reader *r)
     return bound;
 }
 
-static bool key_size_is_valid(size_t size)
-{
-    return size >= 1 && size <= UINT16_MAX;
-}
-
 // What must hold among the fields of any table, however it was written.
 static bool meta_is_consistent(const struct table_meta *m)
 {
@@ -122,7 +117,7 @@ static bool meta_is_consistent(const struct table_meta *m)
         m->ts_min > m->ts_max || m->expiry_min > m->expiry_max ||
         (m->expiry_min == 0) != (m->expiry_max == 0))
         return false;
-    if (!key_size_is_valid(m->smallest.key.size) || !key_size_is_valid(m->largest.key.size) ||
+    if (m->smallest.key.size > LAYOUT_KEY_SIZE_MAX || m->largest.key.size > LAYOUT_KEY_SIZE_MAX ||
         ikey_compare(&m->smallest, &m->largest) > 0)
         return false;
     for (size_t i = 0; i < m->reference_count; i++) {

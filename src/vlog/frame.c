@@ -29,7 +29,7 @@
 
 // Flags, user byte, and at most five varints: keyspace, key size, expiry and two sizes.
 #define ENTRY_HEAD_SIZE_MAX (2 + 5 * VARINT_SIZE_MAX)
-// Flags, keyspace, key size and one byte of key: a tombstone.
+// Flags, keyspace, and two bytes of key size or key: a tombstone.
 #define ENTRY_SIZE_MIN 4
 
 static uint32_t header_crc(const uint8_t *bytes, const struct uuid *uuid, uint64_t offset)
@@ -146,11 +146,16 @@ static lsm_status reserve_value(struct commit_frame *frame)
     return LSM_OK;
 }
 
-static uint8_t *put_slice(uint8_t *to, lsm_slice bytes)
+// The empty key's takes two bytes, so that no entry is shorter than ENTRY_SIZE_MIN: to a reader
+// that knows no empty key the frame then is one that verifies and is malformed. A tombstone of
+// three bytes would make it a frame that does not verify, which is the torn end of a log.
+static uint8_t *put_key_size(uint8_t *at, size_t size)
 {
-    if (bytes.size != 0)
-        memcpy(to, bytes.data, bytes.size);
-    return to + bytes.size;
+    if (size > 0)
+        return put_varint(at, size);
+    *at++ = 0x80;
+    *at++ = 0;
+    return at;
 }
 
 static uint8_t *put_entry_head(uint8_t *at, const struct entry *entry, enum entry_kind kind)
@@ -159,8 +164,8 @@ static uint8_t *put_entry_head(uint8_t *at, const struct entry *entry, enum entr
 
     *flags = (uint8_t)kind;
     at = put_varint(at, entry->keyspace);
-    at = put_varint(at, entry->key.size);
-    at = put_slice(at, entry->key);
+    at = put_key_size(at, entry->key.size);
+    at = put_bytes(at, entry->key);
     if (entry->user_byte != 0) {
         *flags |= ENTRY_USER_BYTE;
         *at++ = entry->user_byte;
@@ -194,7 +199,7 @@ lsm_status commit_frame_add(struct commit_frame *frame, const struct entry *entr
 
     assert(!frame->is_finished);
     assert(entry->kind == ENTRY_VALUE || (entry->kind == ENTRY_DELETE && !separate));
-    assert(entry->key.size >= 1 && entry->key.size <= LSM_KEY_SIZE_MAX);
+    assert(entry->key.size <= LSM_KEY_SIZE_MAX);
     assert(entry->value.size <= LSM_VALUE_SIZE_MAX);
     TRY(reserve_entries(frame, ENTRY_HEAD_SIZE_MAX + entry->key.size + value_bytes));
     if (separate)
@@ -207,7 +212,7 @@ lsm_status commit_frame_add(struct commit_frame *frame, const struct entry *entr
         at = put_entry_head(at, entry, entry->kind);
         if (is_inline) {
             at = put_varint(at, value_bytes);
-            at = put_slice(at, entry->value);
+            at = put_bytes(at, entry->value);
         }
     }
     frame->entries.size = (size_t)(at - (uint8_t *)frame->entries.data);
@@ -312,9 +317,12 @@ static bool read_value(struct frame_reader *r, struct entry *e)
     }
 }
 
-// Whether the entry's key comes behind the one before it.
+// Whether the entry's key comes behind the one before it. None comes before the first: the
+// empty key would not lie behind it.
 static bool ascends(const struct frame_reader *r, const struct entry *e)
 {
+    if (!r->has_key)
+        return true;
     if (e->keyspace != r->keyspace)
         return e->keyspace > r->keyspace;
     return slice_compare(e->key, r->key) > 0;
@@ -345,10 +353,11 @@ lsm_status frame_reader_next(struct frame_reader *r, struct entry *out)
     if (flags & ENTRY_EXPIRY)
         e.expiry = read_varint64(&r->reader);
     if ((flags & ~(ENTRY_KIND_MASK | ENTRY_FLAGS_MASK)) != 0 || !read_value(r, &e) ||
-        !reader_ok(&r->reader) || e.key.size == 0 || !ascends(r, &e))
+        !reader_ok(&r->reader) || e.key.size > LSM_KEY_SIZE_MAX || !ascends(r, &e))
         return fail_malformed(r);
     e.head = slice_head(e.key);
     r->left--;
+    r->has_key = true;
     r->keyspace = e.keyspace;
     r->key = e.key;
     *out = e;

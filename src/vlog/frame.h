@@ -23,7 +23,7 @@
 //                multiple of 8
 //
 // An entry:  kind and flags u8 (bits 0-3 kind, bit 4 user byte follows, bit 5
-// expiry follows), varint keyspace, varint key size, key, [user byte u8],
+// expiry follows), varint keyspace, varint key size (80 00 for 0), key, [user byte u8],
 // [varint expiry], then for a value: varint size and bytes; for a pointer: varint
 // record size, varint value size. The records follow the entries one behind the
 // other, in the order of their pointers. Keys ascend by (keyspace, key), each once.
@@ -162,6 +162,7 @@ struct frame_reader {
     uint64_t frame_bytes; // of header and body: what a record must lie within
     uint64_t record_at;   // of the next pointer's record, from the start of the frame
     uint32_t left;        // entries not yet read
+    bool has_key;         // an entry has been read
     uint32_t keyspace;    // of the entry read last, and its key: entries ascend
     lsm_slice key;
     struct value_pointer pointer; // of the entry read last, if it has one, and encoded

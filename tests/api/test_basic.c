@@ -87,7 +87,7 @@ Test(basic, a_pinned_value_stays_through_overwriting_and_compaction)
 
 Test(basic, many_keys_are_looked_up_at_once)
 {
-    const lsm_slice keys[] = {lsm_str("b"), lsm_str("none"), lsm_str("a"), {NULL, 0}};
+    const lsm_slice keys[] = {lsm_str("b"), lsm_str("none"), lsm_str("a"), {NULL, 1}};
     lsm_buf values[4] = {LSM_BUF_INIT, LSM_BUF_INIT, LSM_BUF_INIT, LSM_BUF_INIT};
     lsm_status statuses[4];
 

@@ -89,7 +89,7 @@ static void fixture_join(void)
 static void random_target(struct random *random, struct item *item, uint8_t child)
 {
     char key[12] = {0};
-    size_t size = 1 + random_below(random, 10);
+    size_t size = random_below(random, 11);
 
     // Few different bytes: keys that differ behind their heads and share prefixes.
     for (size_t i = 0; i < size; i++)

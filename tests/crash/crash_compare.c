@@ -12,6 +12,10 @@ static lsm_status parse_key(lsm_slice key, unsigned *out)
 {
     const char *text = key.data;
 
+    if (key.size == 0) {
+        *out = 0;
+        return LSM_OK;
+    }
     if (key.size != 6 || memcmp(text, "key-", 4) != 0)
         return lsm_fail(LSM_CORRUPT, "a key that nobody wrote, %zu bytes", key.size);
     *out = (unsigned)(text[4] - '0') * 10 + (unsigned)(text[5] - '0');

@@ -223,6 +223,8 @@ lsm_status session_close(struct session *s)
 
 lsm_slice crash_key(unsigned key, char text[16])
 {
+    if (key == 0)
+        return (lsm_slice){text, 0};
     return (lsm_slice){text, (size_t)snprintf(text, 16, "key-%02u", key)};
 }
 

@@ -82,6 +82,6 @@ lsm_status session_close(struct session *s);
 // The workload in words, on stderr.
 void workload_print(const struct workload *workload);
 
-lsm_slice crash_key(unsigned key, char text[16]);
+lsm_slice crash_key(unsigned key, char text[16]); // 0 is the empty key
 
 #endif

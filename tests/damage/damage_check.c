@@ -78,15 +78,10 @@ static bool pass_over(const unsigned *numbers, unsigned *at, unsigned end, bool 
 static bool compare_here(lsm_iter *it, const unsigned *numbers, unsigned *at, bool is_forward,
                          lsm_status *status)
 {
-    lsm_slice key = lsm_iter_key(it);
+    const unsigned index = image_key_index(lsm_iter_key(it));
     lsm_slice value;
-    char text[16] = "";
-    unsigned index;
 
-    memcpy(text, key.data, key.size < sizeof text ? key.size : sizeof text - 1);
-    if (sscanf(text, "key-%u", &index) != 1 || index >= IMAGE_KEYS)
-        return false;
-    if (!pass_over(numbers, at, index, is_forward))
+    if (index == IMAGE_KEYS || !pass_over(numbers, at, index, is_forward))
         return false;
     *at += is_forward ? 1 : -1u;
     *status = lsm_iter_value(it, &value);

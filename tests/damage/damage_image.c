@@ -54,7 +54,20 @@ const char *image_keyspace(unsigned index)
 
 lsm_slice image_key(unsigned index, char text[16])
 {
+    if (index == 0)
+        return slice_make(text, 0);
     return slice_make(text, (size_t)snprintf(text, 16, "key-%02u", index));
+}
+
+unsigned image_key_index(lsm_slice key)
+{
+    char text[16] = "";
+    unsigned index = 0;
+
+    if (key.size == 0)
+        return 0;
+    memcpy(text, key.data, key.size < sizeof text ? key.size : sizeof text - 1);
+    return sscanf(text, "key-%u", &index) == 1 && index < IMAGE_KEYS ? index : IMAGE_KEYS;
 }
 
 // Every third value is large enough to be separated; all but the number compresses well.

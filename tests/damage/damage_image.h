@@ -49,8 +49,9 @@ void images_release(struct images *images);
 // The options that all of them are opened with, in `env`.
 void image_options(struct lsm_options *options, struct env *env);
 
-const char *image_keyspace(unsigned index); // its name
-lsm_slice image_key(unsigned index, char text[16]);
+const char *image_keyspace(unsigned index);         // its name
+lsm_slice image_key(unsigned index, char text[16]); // 0 is the empty key
+unsigned image_key_index(lsm_slice key);            // IMAGE_KEYS when it is none of them
 // Writes the value that `number` makes for the key; returns its size.
 size_t image_value(unsigned number, unsigned key, uint8_t to[IMAGE_VALUE_ROOM]);
 

@@ -87,16 +87,6 @@ static unsigned number_of(unsigned key, lsm_slice value)
     return number;
 }
 
-// The index of a key; IMAGE_KEYS when it was never one.
-static unsigned index_of(lsm_slice key)
-{
-    char text[16] = "";
-    unsigned index;
-
-    memcpy(text, key.data, key.size < sizeof text ? key.size : sizeof text - 1);
-    return sscanf(text, "key-%u", &index) == 1 && index < IMAGE_KEYS ? index : IMAGE_KEYS;
-}
-
 void salvage_read(struct campaign *campaign, lsm_db *db, const char *keyspace, const char *what,
                   unsigned numbers[IMAGE_KEYS])
 {
@@ -110,7 +100,7 @@ void salvage_read(struct campaign *campaign, lsm_db *db, const char *keyspace, c
         return;
     must(lsm_iter_open(db, handle, NULL, &it));
     for (status = lsm_iter_first(it); status == LSM_OK; status = lsm_iter_next(it)) {
-        const unsigned key = index_of(lsm_iter_key(it));
+        const unsigned key = image_key_index(lsm_iter_key(it));
 
         must(lsm_iter_value(it, &value));
         if (key == IMAGE_KEYS) {

@@ -159,7 +159,7 @@ static lsm_status walk(struct world *w, const struct step *step, lsm_iter *it, b
 
 lsm_status step_iterate(struct world *w, const struct step *step)
 {
-    const lsm_slice lower = lsm_str("key-");
+    const lsm_slice lower = lsm_str("");
     const lsm_slice upper = lsm_str("kez");
 
     for (int way = 0; way < 4; way++) {

@@ -114,6 +114,8 @@ lsm_keyspace *world_keyspace(struct world *w, enum world_keyspace keyspace)
 
 lsm_slice world_key(unsigned key, char text[16])
 {
+    if (key == 0)
+        return slice_make(text, 0);
     return slice_make(text, (size_t)snprintf(text, 16, "key-%03u", key));
 }
 

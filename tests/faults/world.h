@@ -74,7 +74,7 @@ lsm_status world_open(struct world *w);
 lsm_status world_close(struct world *w);
 
 lsm_keyspace *world_keyspace(struct world *w, enum world_keyspace keyspace);
-lsm_slice world_key(unsigned key, char text[16]);
+lsm_slice world_key(unsigned key, char text[16]); // 0 is the empty key
 // Fills the value that commit `number` gives to `key`.
 void world_value(unsigned number, unsigned key, uint8_t *to, size_t size);
 

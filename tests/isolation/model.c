@@ -8,6 +8,8 @@
 
 lsm_slice model_key(uint32_t key, struct key_bytes *bytes)
 {
+    if (key == 0)
+        return (lsm_slice){bytes->text, 0};
     return (lsm_slice){bytes->text,
                        (size_t)snprintf(bytes->text, sizeof bytes->text, "key-%08u", key)};
 }
@@ -17,6 +19,8 @@ uint32_t model_key_number(const struct model *model, lsm_slice key)
     struct key_bytes bytes = {{0}};
     unsigned number = 0;
 
+    if (key.size == 0)
+        return 0;
     if (key.size < sizeof bytes.text)
         memcpy(bytes.text, key.data, key.size);
     if (sscanf(bytes.text, "key-%8u", &number) != 1)

@@ -1,6 +1,7 @@
 // model.h -- the keys and values that the isolation campaign works with.
 //
-// Keys are numbers, in ranges by what they are; their bytes order as the numbers do.
+// Keys are numbers, in ranges by what they are; their bytes order as the numbers do, from the
+// empty key for 0 on.
 
 #ifndef LSM_TESTS_ISOLATION_MODEL_H
 #define LSM_TESTS_ISOLATION_MODEL_H

@@ -436,7 +436,7 @@ static void model_insert(struct model *model, const struct entry *entry)
 // Few different keys, of a few different bytes, so that versions and prefixes meet.
 static lsm_slice random_key(struct random *random, uint8_t *to)
 {
-    const size_t size = 1 + random_below(random, MODEL_KEY_MAX);
+    const size_t size = random_below(random, MODEL_KEY_MAX + 1);
 
     for (size_t i = 0; i < size; i++)
         to[i] = (uint8_t)(random_one_in(random, 4) ? 0xFF * random_below(random, 2) : 'a');

@@ -73,12 +73,13 @@ static void must(lsm_status status, const char *what)
 // --- keys and values ---
 
 // Key `n` of any keyspace. Keys order as their numbers; every seventh is a prefix of the next.
+// The first is the empty key.
 static lsm_slice key_of(uint32_t n, char to[KEY_MAX])
 {
     static const char *const tails[] = {"", "\x01", "-", "-a", "-ab", "-b", "z"};
     const int size = snprintf(to, KEY_MAX, "%07" PRIu32 "%s", n / 7, tails[n % 7]);
 
-    return slice_make(to, (size_t)size);
+    return slice_make(to, n == 0 ? 0 : (size_t)size);
 }
 
 static lsm_slice value_of(uint32_t stamp, uint8_t to[VALUE_MAX])
@@ -255,7 +256,8 @@ struct cursor {
     bool is_on;
 };
 
-// A place on, just behind or just before key `n`, and the first key at or behind it.
+// A place on, just behind or just before key `n`, and the first key at or behind it: the empty
+// key lies before the keys that it is a prefix of.
 static lsm_slice place_near(struct random *random, uint32_t n, char to[KEY_MAX], uint32_t *from)
 {
     lsm_slice key = key_of(n, to);
@@ -267,7 +269,7 @@ static lsm_slice place_near(struct random *random, uint32_t n, char to[KEY_MAX],
         *from = n + 1;
         return slice_make(to, key.size + 1);
     case 1: // without the last digit: before the keys of ten numbers
-        *from = n - n % 70;
+        *from = n < 70 ? 1 : n - n % 70;
         return slice_make(to, 6);
     default:
         return key;

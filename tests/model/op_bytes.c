@@ -24,12 +24,20 @@ static lsm_slice keep(const void *bytes, size_t size)
 }
 
 // Groups of eight keys: a stem, what it is a prefix of, and a few siblings; among them a key
-// with zero bytes, one of 0xFF, and a long one.
+// with zero bytes, one of 0xFF, and a long one. The first of all is the empty key, the last one
+// the greatest there can be.
 static size_t make_key(uint32_t number, uint8_t *to)
 {
     const uint32_t member = number % 8;
-    size_t size = (size_t)sprintf((char *)to, "%c%02u", 'a' + (int)(number / 32), number / 8);
+    size_t size = 0;
 
+    if (number == 0)
+        return 0;
+    if (number == OP_KEYS - 1) {
+        memset(to, 0xFF, LSM_KEY_SIZE_MAX);
+        return LSM_KEY_SIZE_MAX;
+    }
+    size = (size_t)sprintf((char *)to, "%c%02u", 'a' + (int)(number / 32), number / 8);
     if (member == 1)
         to[size++] = 0;
     if (member == 2)
@@ -48,15 +56,17 @@ static size_t make_key(uint32_t number, uint8_t *to)
 static lsm_slice make_place(uint32_t place)
 {
     const lsm_slice key = table.keys[place / 4];
-    uint8_t bytes[512];
+    static uint8_t bytes[LSM_KEY_SIZE_MAX];
 
     memcpy(bytes, key.data, key.size);
     switch (place % 4) {
     case 1:
+        if (key.size == LSM_KEY_SIZE_MAX)
+            return key; // there is no key just behind it
         bytes[key.size] = 0;
         return keep(bytes, key.size + 1);
     case 2:
-        return keep(bytes, key.size - 1);
+        return keep(bytes, key.size == 0 ? 0 : key.size - 1);
     case 3:
         bytes[0] = place / 4 < OP_KEYS / 2 ? 'A' : 0xFF;
         return keep(bytes, 1);
@@ -67,7 +77,7 @@ static lsm_slice make_place(uint32_t place)
 
 static void make_table(void)
 {
-    uint8_t bytes[512];
+    static uint8_t bytes[LSM_KEY_SIZE_MAX];
 
     table.is_ready = true;
     for (uint32_t i = 0; i < OP_KEYS; i++)

@@ -9,7 +9,8 @@
 #define OP_KEYSPACES 5u // names, the default one included
 #define OP_VALUE_MAX 6000u
 
-// Key `number` modulo OP_KEYS; keys order as their numbers. Static.
+// Key `number` modulo OP_KEYS; keys order as their numbers, from the empty one to the greatest
+// there is. Static.
 lsm_slice op_key(uint32_t number);
 // The number of a key; OP_KEYS when it is none of them.
 uint32_t op_key_number(lsm_slice key);

@@ -248,7 +248,7 @@ static lsm_status misuse(struct subject *s, const struct op *op)
 {
     static const uint8_t long_key[LSM_KEY_SIZE_MAX + 1];
     const lsm_slice key = op_key(1);
-    const lsm_slice empty = slice_make("", 0);
+    const lsm_slice nowhere = slice_make(NULL, 1);
     const lsm_slice oversize = slice_make(long_key, sizeof long_key);
     const lsm_write_options options = {.sync = (lsm_sync_mode)77};
     lsm_keyspace *keyspace;
@@ -257,7 +257,7 @@ static lsm_status misuse(struct subject *s, const struct op *op)
 
     switch (op->field[F_N] % 12) {
     case 0:
-        return lsm_put(s->db, NULL, empty, key, NULL);
+        return lsm_put(s->db, NULL, nowhere, key, NULL);
     case 1:
         return lsm_put(s->db, NULL, oversize, key, NULL);
     case 2:

@@ -33,11 +33,15 @@ static struct {
 
 // --- keys and values ---
 
-// Keys order as their numbers; some are prefixes of others and some have many bytes.
+// Keys order as their numbers; some are prefixes of others and some have many bytes. The first
+// is the empty key.
 static lsm_slice key_of(unsigned key, char *to)
 {
-    size_t size = (size_t)sprintf(to, "%c%02u", 'a' + (int)(key / 40), key % 40 / 2);
+    size_t size = 0;
 
+    if (key == 0)
+        return slice_make(to, 0);
+    size = (size_t)sprintf(to, "%c%02u", 'a' + (int)(key / 40), key % 40 / 2);
     if (key % 2 == 1)
         size += (size_t)sprintf(to + size, "%s", key % 3 == 0 ? "/a/longer/tail/of/a/key" : "/");
     return slice_make(to, size);
@@ -55,7 +59,7 @@ static lsm_slice random_place(char *to)
         to[at.size] = '\0';
         return slice_make(to, at.size + 1);
     case 1:
-        return slice_make(to, at.size - 1);
+        return slice_make(to, at.size == 0 ? 0 : at.size - 1);
     case 2:
         to[0] = random_one_in(&m.random, 2) ? 'A' : 'z';
         return slice_make(to, 1);

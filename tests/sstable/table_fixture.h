@@ -152,7 +152,7 @@ static inline struct entry random_entry(struct random *rng, const struct entry_s
 {
     struct entry e = {.keyspace = (uint32_t)random_below(rng, shape->keyspaces) * 0x10203};
     uint8_t key[512];
-    size_t size = shape->prefix_size + 1 + (size_t)random_below(rng, shape->key_max);
+    size_t size = shape->prefix_size + (size_t)random_below(rng, shape->key_max + 1);
 
     assert(size <= sizeof key && shape->value_max <= 4096);
     memset(key, 'p', shape->prefix_size);

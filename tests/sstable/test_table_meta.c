@@ -86,6 +86,7 @@ static void expect_corrupt(const struct table_meta *m)
 
 Test(table_meta, what_contradicts_itself_is_corrupt)
 {
+    static const uint8_t oversize[LSM_KEY_SIZE_MAX + 1];
     struct segment_reference bad[] = {{5, 1, 1}, {5, 1, 1}};
     struct table_meta m = example();
 
@@ -103,7 +104,10 @@ Test(table_meta, what_contradicts_itself_is_corrupt)
     m.largest.key = slice_of("aa");
     expect_corrupt(&m);
     m = example();
-    m.smallest.key.size = 0;
+    m.largest.key = slice_make(oversize, sizeof oversize);
+    expect_corrupt(&m);
+    m.smallest = m.largest;
+    m.largest.keyspace++;
     expect_corrupt(&m);
     m = example();
     m.expiry_min = 0;

@@ -205,6 +205,32 @@ Test(frame, entries_come_back_with_the_timestamp_of_the_commit)
     commit_frame_release(&frame);
 }
 
+// A header that claims an entry of less than four bytes does not verify.
+Test(frame, the_tombstone_of_the_empty_key_is_as_long_as_an_entry_must_be)
+{
+    const struct entry tombstone = {.keyspace = 1, .kind = ENTRY_DELETE};
+    struct frame_header header = sample_header();
+    uint8_t bytes[FRAME_HEADER_SIZE];
+    struct commit_frame frame;
+    struct frame_reader r;
+    struct entry e;
+
+    commit_frame_init(&frame);
+    cr_assert(eq(int, commit_frame_add(&frame, &tombstone, false), LSM_OK));
+    cr_assert(eq(int, commit_frame_finish(&frame), LSM_OK));
+    header.entries_size = header.body_size = frame.entries.size - FRAME_HEADER_SIZE;
+    header.entry_count = 1;
+    frame_header_encode(&header, &file, 128, bytes);
+    cr_assert(frame_header_decode(bytes, &file, 128, &header));
+    frame_reader_over_commit(&r, &frame);
+    cr_assert(eq(int, frame_reader_next(&r, &e), LSM_OK));
+    cr_assert(eq(int, e.kind, ENTRY_DELETE));
+    cr_assert(eq(u32, e.keyspace, 1));
+    cr_assert(eq(sz, e.key.size, 0));
+    cr_assert(eq(int, frame_reader_next(&r, &e), LSM_NOT_FOUND));
+    commit_frame_release(&frame);
+}
+
 Test(frame, pointers_lead_to_the_records_one_behind_the_other)
 {
     struct entry first = entry_of(1, "a", "first value");
@@ -318,7 +344,8 @@ Test(frame, malformed_entries_are_corrupt)
     cr_assert(eq(int, READ_ALL(0, 0, 1, 1, 1, 'k', 1, 'v'), LSM_CORRUPT), "more than counted");
     cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 1, 'k', 2, 'v'), LSM_CORRUPT), "value cut");
     cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 9, 'k', 1, 'v'), LSM_CORRUPT), "key cut");
-    cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 0, 1, 'v'), LSM_CORRUPT), "empty key");
+    cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 0, 1, 'v'), LSM_NOT_FOUND), "a good one, empty key");
+    cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 0x80, 0, 1, 'v'), LSM_NOT_FOUND), "in two bytes");
     cr_assert(eq(int, READ_ALL(0, 1, 9, 1, 1, 'k', 1, 'v'), LSM_CORRUPT), "unknown kind");
     cr_assert(eq(int, READ_ALL(0, 1, 0x41, 1, 1, 'k', 1, 'v'), LSM_CORRUPT), "unknown flag");
     cr_assert(eq(int, READ_ALL(9, 1, 1, 1, 1, 'k', 1, 'v'), LSM_CORRUPT), "records of nobody");
@@ -327,12 +354,29 @@ Test(frame, malformed_entries_are_corrupt)
     cr_assert(eq(int, READ_ALL(8, 1, 2, 1, 1, 'k', 8, 1), LSM_NOT_FOUND), "a good pointer");
 }
 
+// A memtable's node has 16 bits for it.
+Test(frame, a_key_that_is_too_long_is_corrupt)
+{
+    static uint8_t bytes[6 + LSM_KEY_SIZE_MAX + 1] = {ENTRY_DELETE, 1};
+    uint8_t *end = put_varint(bytes + 2, LSM_KEY_SIZE_MAX);
+    size_t size = (size_t)(end - bytes) + LSM_KEY_SIZE_MAX;
+
+    cr_assert(eq(int, read_all(slice_make(bytes, size), size, 1), LSM_NOT_FOUND));
+    (void)put_varint(bytes + 2, LSM_KEY_SIZE_MAX + 1);
+    cr_assert(eq(int, read_all(slice_make(bytes, size + 1), size + 1, 1), LSM_CORRUPT));
+}
+
 Test(frame, keys_ascend_each_once)
 {
     cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'a', 3, 1, 1, 'b'), LSM_NOT_FOUND));
     cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'b', 3, 1, 1, 'a'), LSM_CORRUPT));
     cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'a', 3, 1, 1, 'a'), LSM_CORRUPT));
     cr_assert(eq(int, READ_ALL(0, 2, 3, 2, 1, 'a', 3, 1, 1, 'b'), LSM_CORRUPT));
+    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 0, 3, 1, 1, 0), LSM_NOT_FOUND), "the empty key first");
+    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 0, 3, 1, 0), LSM_CORRUPT), "the empty key twice");
+    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'a', 3, 1, 0), LSM_CORRUPT), "the empty key last");
+    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'a', 3, 2, 0), LSM_NOT_FOUND),
+              "of the next keyspace");
 }
 
 Test(frame, random_bytes_never_lead_a_reader_astray)

@@ -44,3 +44,15 @@ t get db gone
 t put -k other db ada 1
 t get -k other db ada
 t get -k nowhere db ada
+# The empty key is one, in a database of its own.
+t put keyless '' nameless -q
+t get keyless ''
+t get keyless --hex ''
+t scan keyless
+t scan keyless --json
+t count keyless --from '' --to ''
+t find keyless '' --json
+"$lsmctl" dump keyless -q | "$lsmctl" load copied -q && t get copied ''
+"$lsmctl" scan keyless | "$lsmctl" load scanned -q && t get scanned ''
+t del keyless ''
+t get keyless ''
