@@ -59,7 +59,7 @@
  * - A deleted value's bytes stay in its file until that is rewritten or removed.
  *
  * Limits: key 65,535 bytes; value 1 GiB; keyspace name 255 bytes; tag 63 bytes;
- * transaction: option txn_bytes_max.
+ * transaction: option txn_bytes_max, of keys and values that it would commit.
  */
 
 #ifndef LSMKV_H
@@ -465,7 +465,9 @@ LSM_MUST_CHECK lsm_status lsm_txn_put_if_absent(lsm_txn *txn, lsm_keyspace *keys
 
 /* Savepoints nest. Rolling back to one undoes the writes made since (what was read
  * stays read) and keeps it; releasing one forgets it and those made since. An open
- * iterator of the transaction may show what was undone until it is positioned anew. */
+ * iterator of the transaction may show what was undone until it is positioned anew. What
+ * was written before a savepoint and written over since stays in memory until that is
+ * released; when that alone exceeds txn_bytes_max, further writes are LSM_INVALID. */
 LSM_MUST_CHECK lsm_status lsm_txn_savepoint(lsm_txn *txn, uint64_t *savepoint);
 LSM_MUST_CHECK lsm_status lsm_txn_rollback_to(lsm_txn *txn, uint64_t savepoint);
 LSM_MUST_CHECK lsm_status lsm_txn_release(lsm_txn *txn, uint64_t savepoint);

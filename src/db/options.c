@@ -88,7 +88,7 @@ static const struct option_spec specs[] = {
     OPTION(workers, OPTION_COUNT, 0, "0", 0, 64, "0 (half of the processors, at least 2) to 64",
            false, "background threads"),
     OPTION(txn_bytes_max, OPTION_SIZE, 256 * MIB, "256MiB", 64 * KIB, 16 * GIB, "64KiB to 16GiB",
-           true, "keys and values that one transaction may write"),
+           true, "keys and values that one transaction may commit"),
     OPTION(check_memory, OPTION_BOOL, 0, "false", 0, 1, "true or false", false,
            "sum up what waits in memory for the disk, and check it on its way there"),
     OPTION(conflict_history_size, OPTION_SIZE, 8 * MIB, "8MiB", 64 * KIB, 1 * GIB, "64KiB to 1GiB",

@@ -10,7 +10,7 @@ static void close_all(struct iter **iters, size_t count)
 }
 
 // Opens the parts into `iters`; `*count` is how many, on failure too.
-static lsm_status open_parts(struct view *view, const struct write_set *writes,
+static lsm_status open_parts(struct view *view, struct write_set *writes,
                              const struct scan_bounds *bounds, bool fill_cache, struct iter **iters,
                              size_t *count)
 {
@@ -30,8 +30,8 @@ static lsm_status open_parts(struct view *view, const struct write_set *writes,
                              iters, count);
 }
 
-lsm_status scan_open(struct view *view, const struct write_set *writes,
-                     const struct scan_bounds *bounds, bool fill_cache, struct iter **out)
+lsm_status scan_open(struct view *view, struct write_set *writes, const struct scan_bounds *bounds,
+                     bool fill_cache, struct iter **out)
 {
     const size_t capacity = 1 + view->memtable_count + version_iter_count(view->version);
     CLEANUP(mem_freep) struct iter **iters = mem_alloc_zeroed(capacity, sizeof *iters);

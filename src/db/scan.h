@@ -17,7 +17,7 @@ struct scan_bounds {
 // Joins the view's memtables and tables, and `writes` of a transaction (may be NULL), in
 // order; closed by the caller. The caller keeps the view, and reads at a timestamp that was
 // published before the call: a memtable that is still empty is left out.
-lsm_status scan_open(struct view *view, const struct write_set *writes,
-                     const struct scan_bounds *bounds, bool fill_cache, struct iter **out);
+lsm_status scan_open(struct view *view, struct write_set *writes, const struct scan_bounds *bounds,
+                     bool fill_cache, struct iter **out);
 
 #endif

@@ -266,25 +266,27 @@ lsm_status lsm_txn_put_if_absent(lsm_txn *txn, lsm_keyspace *keyspace, lsm_slice
 
 lsm_status lsm_txn_savepoint(lsm_txn *txn, uint64_t *savepoint)
 {
-    struct savepoint *savepoints;
+    uint64_t *savepoints;
+    size_t count;
 
     TRY(check_writable(txn, "lsm_txn_savepoint"));
     if (savepoint == NULL)
         return lsm_fail(LSM_INVALID, "lsm_txn_savepoint: savepoint is NULL");
-    savepoints = mem_resize_array(txn->savepoints, txn->savepoint_count + 1, sizeof *savepoints);
+    count = write_set_savepoint_count(txn->writes);
+    savepoints = mem_resize_array(txn->savepoints, count + 1, sizeof *savepoints);
     if (savepoints == NULL)
-        return lsm_fail(LSM_NO_MEMORY, "%zu savepoints", txn->savepoint_count + 1);
+        return lsm_fail(LSM_NO_MEMORY, "%zu savepoints", count + 1);
     txn->savepoints = savepoints;
-    savepoints[txn->savepoint_count++] =
-        (struct savepoint){.id = ++txn->last_savepoint, .mark = write_set_mark(txn->writes)};
+    TRY(write_set_savepoint(txn->writes));
+    savepoints[count] = ++txn->last_savepoint;
     *savepoint = txn->last_savepoint;
     return LSM_OK;
 }
 
 static lsm_status find_savepoint(const struct lsm_txn *txn, uint64_t id, size_t *index)
 {
-    for (size_t i = txn->savepoint_count; i-- > 0;) {
-        if (txn->savepoints[i].id == id) {
+    for (size_t i = write_set_savepoint_count(txn->writes); i-- > 0;) {
+        if (txn->savepoints[i] == id) {
             *index = i;
             return LSM_OK;
         }
@@ -299,9 +301,7 @@ lsm_status lsm_txn_rollback_to(lsm_txn *txn, uint64_t savepoint)
 
     TRY(check_writable(txn, "lsm_txn_rollback_to"));
     TRY(find_savepoint(txn, savepoint, &index));
-    TRY(write_set_rollback(txn->writes, txn->savepoints[index].mark));
-    txn->savepoint_count = index + 1;
-    return LSM_OK;
+    return write_set_rollback(txn->writes, index);
 }
 
 lsm_status lsm_txn_release(lsm_txn *txn, uint64_t savepoint)
@@ -310,6 +310,6 @@ lsm_status lsm_txn_release(lsm_txn *txn, uint64_t savepoint)
 
     TRY(check_writable(txn, "lsm_txn_release"));
     TRY(find_savepoint(txn, savepoint, &index));
-    txn->savepoint_count = index;
+    write_set_release(txn->writes, index);
     return LSM_OK;
 }

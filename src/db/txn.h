@@ -7,11 +7,6 @@
 #include "txn/read_set.h"
 #include "txn/write_set.h"
 
-struct savepoint {
-    uint64_t id;
-    uint64_t mark; // of the write set
-};
-
 // One thread at a time.
 struct lsm_txn {
     struct lsm_db *db; // NULL once finished
@@ -25,8 +20,7 @@ struct lsm_txn {
     // The failure to note a read, which fails the commit; LSM_OK when there is none.
     struct failure lost_read;
 
-    struct savepoint *savepoints;
-    size_t savepoint_count;
+    uint64_t *savepoints; // ids of those of the write set, in its order
     uint64_t last_savepoint;
 
     bool is_refused;   // lsm_txn_put_if_absent() found its key

@@ -297,7 +297,8 @@ void memtable_watch(struct memtable *mem)
     mem->is_watched = true;
 }
 
-void memtable_insert(struct memtable *mem, const struct entry *entry, uint64_t hash)
+static inline const struct skiplist_node *insert(struct memtable *mem, const struct entry *entry,
+                                                 uint64_t hash)
 {
     struct skiplist *list = list_for_insert(mem, entry->keyspace);
     struct skiplist_node *older = NULL;
@@ -316,6 +317,24 @@ void memtable_insert(struct memtable *mem, const struct entry *entry, uint64_t h
     if (mem->is_watched)
         mem->sum += entry_digest(entry);
     atomic_fetch_add_explicit(&mem->count, 1, memory_order_relaxed);
+    return node;
+}
+
+void memtable_insert(struct memtable *mem, const struct entry *entry, uint64_t hash)
+{
+    (void)insert(mem, entry, hash);
+}
+
+bool memtable_insert_over(struct memtable *mem, const struct entry *entry, uint64_t hash,
+                          struct entry *older)
+{
+    // Versions stand newest first.
+    const struct skiplist_node *next = skiplist_next(insert(mem, entry, hash));
+
+    if (next == NULL || !node_has_key(next, entry->keyspace, entry->key))
+        return false;
+    *older = skiplist_node_entry(next);
+    return true;
 }
 
 // The version of the key at or before `key->ts`, by a descent, or NULL.

@@ -33,6 +33,11 @@ lsm_status memtable_reserve(struct memtable *mem, uint64_t count, uint64_t bytes
 // order is cheaper than in any other.
 void memtable_insert(struct memtable *mem, const struct entry *entry, uint64_t hash);
 
+// The same; `*older` is the version that was the newest of its key before, borrowed; false when
+// there was none.
+bool memtable_insert_over(struct memtable *mem, const struct entry *entry, uint64_t hash,
+                          struct entry *older);
+
 // The newest entry of `key->key` with a timestamp of at most `key->ts`; false when
 // there is none. `hash` is key_hash() of the key.
 bool memtable_get(const struct memtable *mem, const struct ikey *key, uint64_t hash,

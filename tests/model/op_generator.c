@@ -37,65 +37,36 @@ static const struct {
     enum op_kind kind;
     uint32_t weight;
 } weights[] = {
-    {OP_PUT, 120},
-    {OP_DELETE, 40},
-    {OP_PUT_IF_ABSENT, 12},
-    {OP_CAS, 14},
-    {OP_ADD, 12},
-    {OP_APPEND, 10},
-    {OP_BATCH, 24},
-    {OP_UPDATE, 12},
-    {OP_BATCH_PUT, 12},
-    {OP_BATCH_DELETE, 8},
-    {OP_BATCH_CLEAR, 6},
-    {OP_BATCH_WRITE, 8},
-    {OP_BEGIN, 34},
-    {OP_TXN_PUT, 54},
-    {OP_TXN_DELETE, 18},
-    {OP_TXN_PUT_IF_ABSENT, 10},
-    {OP_SAVEPOINT, 16},
-    {OP_ROLLBACK_TO, 14},
-    {OP_RELEASE, 6},
-    {OP_COMMIT, 20},
-    {OP_COMMIT_ASYNC, 6},
-    {OP_ROLLBACK, 5},
-    {OP_TXN_FREE, 5},
-    {OP_GET, 50},
-    {OP_EXISTS, 14},
-    {OP_MULTI_GET, 12},
-    {OP_PIN, 8},
-    {OP_UNPIN, 8},
-    {OP_SNAPSHOT, 12},
-    {OP_SNAPSHOT_FREE, 9},
-    {OP_ITER_OPEN, 30},
-    {OP_ITER_FIRST, 12},
-    {OP_ITER_LAST, 12},
-    {OP_ITER_SEEK, 24},
-    {OP_ITER_SEEK_FOR_PREV, 24},
-    {OP_ITER_NEXT, 40},
-    {OP_ITER_PREV, 40},
-    {OP_ITER_CLOSE, 16},
-    {OP_KEYSPACE_OPEN, 10},
-    {OP_KEYSPACE_DROP, 6},
-    {OP_KEYSPACE_ALTER, 6},
-    {OP_KEYSPACE_LIST, 5},
-    {OP_FLUSH, 8},
-    {OP_SYNC, 6},
-    {OP_COMPACT, 6},
-    {OP_IDLE, 5},
-    {OP_JOBS, 30},
-    {OP_VERIFY, 5},
-    {OP_RESUME, 5},
-    {OP_SET_OPTION, 8},
-    {OP_ADVANCE, 14},
-    {OP_SUSPEND, 4},
-    {OP_CLOCK, 10},
-    {OP_INSPECT, 8},
-    {OP_MISUSE, 6},
-    {OP_CHECK, 5},
-    {OP_READ_ONLY, 5},
-    {OP_REOPEN, 6},
-    {OP_CRASH, 9},
+    {OP_PUT, 120},          {OP_DELETE, 40},
+    {OP_PUT_IF_ABSENT, 12}, {OP_CAS, 14},
+    {OP_ADD, 12},           {OP_APPEND, 10},
+    {OP_BATCH, 24},         {OP_UPDATE, 12},
+    {OP_BATCH_PUT, 12},     {OP_BATCH_DELETE, 8},
+    {OP_BATCH_CLEAR, 6},    {OP_BATCH_WRITE, 8},
+    {OP_BEGIN, 34},         {OP_TXN_PUT, 54},
+    {OP_TXN_DELETE, 18},    {OP_TXN_PUT_IF_ABSENT, 10},
+    {OP_TXN_CHURN, 8},      {OP_SAVEPOINT, 16},
+    {OP_ROLLBACK_TO, 14},   {OP_RELEASE, 6},
+    {OP_COMMIT, 20},        {OP_COMMIT_ASYNC, 6},
+    {OP_ROLLBACK, 5},       {OP_TXN_FREE, 5},
+    {OP_GET, 50},           {OP_EXISTS, 14},
+    {OP_MULTI_GET, 12},     {OP_PIN, 8},
+    {OP_UNPIN, 8},          {OP_SNAPSHOT, 12},
+    {OP_SNAPSHOT_FREE, 9},  {OP_ITER_OPEN, 30},
+    {OP_ITER_FIRST, 12},    {OP_ITER_LAST, 12},
+    {OP_ITER_SEEK, 24},     {OP_ITER_SEEK_FOR_PREV, 24},
+    {OP_ITER_NEXT, 40},     {OP_ITER_PREV, 40},
+    {OP_ITER_CLOSE, 16},    {OP_KEYSPACE_OPEN, 10},
+    {OP_KEYSPACE_DROP, 6},  {OP_KEYSPACE_ALTER, 6},
+    {OP_KEYSPACE_LIST, 5},  {OP_FLUSH, 8},
+    {OP_SYNC, 6},           {OP_COMPACT, 6},
+    {OP_IDLE, 5},           {OP_JOBS, 30},
+    {OP_VERIFY, 5},         {OP_RESUME, 5},
+    {OP_SET_OPTION, 8},     {OP_ADVANCE, 14},
+    {OP_SUSPEND, 4},        {OP_CLOCK, 10},
+    {OP_INSPECT, 8},        {OP_MISUSE, 6},
+    {OP_CHECK, 5},          {OP_READ_ONLY, 5},
+    {OP_REOPEN, 6},         {OP_CRASH, 9},
 };
 
 static enum op_kind random_kind(struct random *random)
@@ -236,8 +207,14 @@ static void fill_begin(struct generator *g, uint32_t slot, struct op *op)
     g->is_finished[slot] = false;
 }
 
+#define CHURN_MAX 400
+
 static void fill_txn_write(struct generator *g, struct op *op)
 {
+    if (op->kind == OP_TXN_CHURN) {
+        op->field[F_N] = 1 + below(g, one_in(g, 4) ? CHURN_MAX : 10);
+        op->field[F_FLAGS] = one_in(g, 2) ? FLAG_REWRITE : 0;
+    }
     op->field[F_KS] = any_keyspace(g);
     op->field[F_KEY] = any_key(g);
     op->field[F_SIZE] = any_size(g);

@@ -51,6 +51,7 @@ enum op_on { ON_DB, ON_SNAPSHOT, ON_TXN, ON_COUNT };
 #define FLAG_NO_WAIT      1u // put
 #define FLAG_NO_DESIRED   1u // cas
 #define FLAG_CLEAR_BYTE   2u // cas, add, append
+#define FLAG_REWRITE      1u // txn_churn: the key is written over, not rolled back
 #define FLAG_CREATE       1u // keyspace_open
 #define FLAG_KEYS_ONLY    1u // iter_open, and what follows
 #define FLAG_ALL_VERSIONS 2u
@@ -78,6 +79,7 @@ enum op_on { ON_DB, ON_SNAPSHOT, ON_TXN, ON_COUNT };
     X(TXN_PUT, txn_put)                                                                            \
     X(TXN_DELETE, txn_delete)                                                                      \
     X(TXN_PUT_IF_ABSENT, txn_put_if_absent)                                                        \
+    X(TXN_CHURN, txn_churn)                                                                        \
     X(SAVEPOINT, savepoint)                                                                        \
     X(ROLLBACK_TO, rollback_to)                                                                    \
     X(RELEASE, release)                                                                            \

@@ -29,6 +29,7 @@ const struct option_choice option_choices[] = {
     CHOICE(conflict_history_size, 64 << 10, 1 << 20),
     CHOICE(sync, LSM_SYNC_FULL, LSM_SYNC_WRITTEN),
     CHOICE(open_files_max, 0, 1000),
+    CHOICE(txn_bytes_max, 1 << 20, 256 << 20), // more than any transaction comes to
 };
 
 const uint32_t option_choice_count = sizeof option_choices / sizeof option_choices[0];

@@ -32,7 +32,10 @@ static const struct option_set sets[OPTION_SETS_NAMED] = {
      {TINY_STORES, {"compression", 9}, {"compression_upper", 1}, {"compressed_block_size", 512}}},
     {"written, not synced", {TINY_STORES, {"sync", LSM_SYNC_WRITTEN}}},
     {"versions kept", {TINY_STORES, {"versions_to_keep", 3}, {"block_size", 512}}},
-    {"little history", {{"conflict_history_size", 64 << 10}, {"memtable_size", 64 << 10}}},
+    {"little history, small transactions",
+     {{"conflict_history_size", 64 << 10},
+      {"memtable_size", 64 << 10},
+      {"txn_bytes_max", 1 << 20}}},
     {"tiny cache, few descriptors", {TINY_STORES, {"cache_size", 64 << 10}, {"open_files_max", 4}}},
     {"level 0 grows", {{"memtable_size", 8 << 10}, {"level0_trigger", 12}, {"block_size", 1024}}},
 };

@@ -45,7 +45,7 @@ static void add_write(struct reference *ref, struct ref_txn *txn, uint32_t keysp
                               .is_delete = op->kind == OP_TXN_DELETE};
 
     timed.field[F_TTL] = 0; // transactions know absolute expiry only
-    if (op->kind != OP_TXN_PUT) {
+    if (op->kind != OP_TXN_PUT && op->kind != OP_TXN_CHURN) {
         timed.field[F_UNTIL] = 0;
         timed.field[F_BYTE] = 0;
     }
@@ -55,6 +55,17 @@ static void add_write(struct reference *ref, struct ref_txn *txn, uint32_t keysp
         write.value = ref_keep(ref, op_value(op->field[F_STAMP], op->field[F_SIZE], bytes));
     }
     ref_writes_add(&txn->writes, &write);
+}
+
+// Of all the writes the last one counts, or none.
+static void churn(struct reference *ref, struct ref_txn *txn, uint32_t keyspace,
+                  const struct op *op)
+{
+    struct op last = *op;
+
+    last.field[F_STAMP] += op->field[F_N] - 1;
+    if ((op->field[F_FLAGS] & FLAG_REWRITE) != 0)
+        add_write(ref, txn, keyspace, &last);
 }
 
 // LSM_OK when the key is absent for the transaction.
@@ -86,7 +97,9 @@ static bool write_in(struct reference *ref, struct ref_txn *txn, const struct op
         status = check_absent(ref, txn, (struct ref_point){keyspace, op->field[F_KEY] % OP_KEYS});
     if (status == LSM_OK && ref_is_dropped(ref, keyspace, REF_NOW))
         status = LSM_INVALID;
-    if (status == LSM_OK)
+    if (status == LSM_OK && op->kind == OP_TXN_CHURN)
+        churn(ref, txn, keyspace, op);
+    else if (status == LSM_OK)
         add_write(ref, txn, keyspace, op);
     line_status(out, status);
     return true;
@@ -253,6 +266,7 @@ bool reference_apply_txn(struct reference *ref, const struct op *op, struct line
     case OP_TXN_PUT:
     case OP_TXN_DELETE:
     case OP_TXN_PUT_IF_ABSENT:
+    case OP_TXN_CHURN:
         return write_in(ref, txn, op, out);
     case OP_SAVEPOINT:
         if (txn->state == TXN_NONE || txn->savepoint_count == REF_SAVEPOINTS ||

@@ -21,6 +21,26 @@ static lsm_status put_in(struct subject *s, lsm_txn *txn, const struct op *op)
                              (uint8_t)op->field[F_BYTE]);
 }
 
+// Writes a key again and again, or writes it and rolls back. What a transaction may hold would
+// not hold all of that.
+static lsm_status churn(struct subject *s, lsm_txn *txn, const struct op *op)
+{
+    struct op one = *op;
+    uint64_t id;
+
+    for (uint32_t i = 0; i < op->field[F_N]; i++, one.field[F_STAMP]++) {
+        if ((op->field[F_FLAGS] & FLAG_REWRITE) != 0) {
+            TRY(put_in(s, txn, &one));
+            continue;
+        }
+        TRY(lsm_txn_savepoint(txn, &id));
+        TRY(put_in(s, txn, &one));
+        TRY(lsm_txn_rollback_to(txn, id));
+        TRY(lsm_txn_release(txn, id));
+    }
+    return LSM_OK;
+}
+
 static void begin(struct subject *s, struct subject_txn *txn, const struct op *op, struct line *out)
 {
     const lsm_status status = lsm_begin(s->db, (lsm_txn_mode)(op->field[F_N] % 3), &txn->txn);
@@ -147,6 +167,9 @@ void subject_apply_txn(struct subject *s, const struct reference *ref, const str
     case OP_TXN_DELETE:
     case OP_TXN_PUT_IF_ABSENT:
         line_status(out, put_in(s, txn->txn, op));
+        break;
+    case OP_TXN_CHURN:
+        line_status(out, churn(s, txn->txn, op));
         break;
     case OP_SAVEPOINT:
         line_status(out, savepoint(txn));
