@@ -359,6 +359,9 @@ LSM_MUST_CHECK lsm_status lsm_put(lsm_db *db, lsm_keyspace *keyspace, lsm_slice 
 /* Deleting an absent key is LSM_OK. */
 LSM_MUST_CHECK lsm_status lsm_delete(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key,
                                      const lsm_write_options *options);
+/* The next four depend on what is there: when another commit comes between they run
+ * again, with a growing random pause, at most 1,000 times; LSM_BUSY then. */
+
 /* LSM_CONFLICT when the key exists; nothing is written then. */
 LSM_MUST_CHECK lsm_status lsm_put_if_absent(lsm_db *db, lsm_keyspace *keyspace, lsm_slice key,
                                             lsm_slice value, const lsm_write_options *options);

@@ -413,6 +413,7 @@ static void db_free(struct lsm_db *db)
     dir_close(db->dir);
     stats_free(db->stats);
     children_release(&db->children);
+    mutex_release(&db->upkeep_mu);
     mutex_release(&db->ddl_mu);
     mutex_release(&db->options_mu);
     mutex_release(&db->set_option_mu);
@@ -447,6 +448,7 @@ static lsm_status db_new(const lsm_options *options, bool is_read_only, struct l
     mutex_init(&db->set_option_mu, LOCK_DB);
     mutex_init(&db->options_mu, LOCK_LEAF);
     mutex_init(&db->ddl_mu, LOCK_DB);
+    mutex_init(&db->upkeep_mu, LOCK_LEAF);
     keyspaces_init(&db->keyspaces);
     children_init(&db->children);
     fork_watch();

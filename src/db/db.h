@@ -17,6 +17,9 @@
 #include "env/fork.h"
 #include "txn/oracle.h"
 
+// The jobs that look after the house and may fail.
+enum upkeep { UPKEEP_SEGMENTS, UPKEEP_SYNC, UPKEEP_IDLE, UPKEEP_COUNT };
+
 struct lsm_db {
     // Set by open, then unchanged.
     struct env *env;
@@ -78,6 +81,8 @@ struct lsm_db {
     struct job clock_job;          // merges what was kept once the clock is believed
     _Atomic int clock_standing;    // as last told to the event log
     _Atomic uint64_t idle_seen_ts; // last timestamp that the idle job saw
+    struct mutex upkeep_mu;        // rank LOCK_LEAF; guards the next one
+    struct failure upkeep_failures[UPKEEP_COUNT]; // of each job's last run, else LSM_OK
     _Atomic bool is_closing;
 };
 

@@ -239,7 +239,8 @@ lsm_status lsm_health(lsm_db *db, lsm_health_info *out)
     note_clock(db, out);
     if (poison_check(&db->poison) != LSM_OK)
         note_reason(out, LSM_SICK);
-    else if (!db->is_read_only && compactor_health(db->compactor) != LSM_OK)
+    else if (!db->is_read_only &&
+             (compactor_health(db->compactor) != LSM_OK || upkeep_health(db) != LSM_OK))
         note_reason(out, LSM_DEGRADED);
     return LSM_OK;
 }

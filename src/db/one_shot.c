@@ -4,7 +4,7 @@
 #include "base/hash.h"
 #include "base/plant.h"
 #include "db/commit.h"
-#include "db/txn.h"
+#include "db/retry.h"
 
 // Commits one value or tombstone.
 static lsm_status write_one(struct lsm_db *db, struct keyspace *keyspace, struct entry *entry,
@@ -59,7 +59,7 @@ lsm_status lsm_delete(lsm_db *db, lsm_keyspace *handle, lsm_slice key,
 
 // --- writes that depend on what is there: small transactions ---
 
-#define CONDITIONAL_TRIES 1000
+#define CONDITIONAL_TRIES 1000u
 
 struct conditional {
     lsm_keyspace *keyspace;
@@ -70,7 +70,6 @@ struct conditional {
     int64_t sum;
     lsm_write_options options;
     struct keyspace *target; // what `keyspace` is a handle to
-    bool is_refused;         // its own LSM_CONFLICT, not that of a lost race
 };
 
 // What is there when the write begins.
@@ -126,9 +125,10 @@ static lsm_status put_on(lsm_txn *txn, const struct conditional *c, const struct
     return put_marked(txn, c, value, marks);
 }
 
-static lsm_status refuse(struct conditional *c, const char *why)
+// Its own LSM_CONFLICT, not that of a lost race.
+static lsm_status refuse(lsm_txn *txn, const char *why)
 {
-    c->is_refused = true;
+    txn->is_refused = true;
     return lsm_fail(LSM_CONFLICT, "%s", why);
 }
 
@@ -137,7 +137,7 @@ static lsm_status put_if_absent(lsm_txn *txn, struct conditional *c)
     lsm_status status = lsm_txn_exists(txn, c->keyspace, c->key);
 
     if (status == LSM_OK)
-        return refuse(c, "the key exists");
+        return refuse(txn, "the key exists");
     if (status != LSM_NOT_FOUND)
         return status;
     return put_marked(txn, c, *c->desired, marks_wanted(txn, c));
@@ -149,9 +149,9 @@ static lsm_status compare_and_set(lsm_txn *txn, struct conditional *c)
 
     TRY(present_read(txn, c, &present));
     if (present.is_there != (c->expected != NULL))
-        return refuse(c, present.is_there ? "the key exists" : "the key is absent");
+        return refuse(txn, present.is_there ? "the key exists" : "the key is absent");
     if (present.is_there && !slice_equal(slice_of_buf(&present.value), *c->expected))
-        return refuse(c, "the value is not the expected one");
+        return refuse(txn, "the value is not the expected one");
     if (c->desired == NULL)
         return lsm_txn_delete(txn, c->keyspace, c->key);
     return put_on(txn, c, &present, *c->desired);
@@ -206,25 +206,37 @@ static lsm_status prepare_conditional(lsm_db *db, struct conditional *c,
 // One attempt: reads and writes in `txn`.
 typedef lsm_status (*conditional_fn)(lsm_txn *txn, struct conditional *c);
 
-// Runs `fn` in a transaction until no other commit comes between.
+struct attempt {
+    struct conditional *c;
+    conditional_fn fn;
+};
+
+static lsm_status run_attempt(lsm_txn *txn, void *ctx)
+{
+    const struct attempt *attempt = ctx;
+
+    return attempt->fn(txn, attempt->c);
+}
+
+// Runs `fn` in a transaction until no other commit comes between. LSM_CONFLICT is the word for a
+// condition that does not hold, so that losing every race is LSM_BUSY.
 static lsm_status run_conditional(lsm_db *db, struct conditional *c,
                                   const lsm_write_options *options, conditional_fn fn,
                                   const char *function)
 {
-    lsm_status status = LSM_CONFLICT;
+    struct attempt attempt = {.c = c, .fn = fn};
+    const struct retry retry = {.run = run_attempt,
+                                .ctx = &attempt,
+                                .options = &c->options,
+                                .tries_max = CONDITIONAL_TRIES};
+    bool is_exhausted;
+    lsm_status status;
 
     TRY(prepare_conditional(db, c, options, function));
-    for (int tries = 0; tries < CONDITIONAL_TRIES && status == LSM_CONFLICT; tries++) {
-        lsm_txn *txn;
-
-        TRY(lsm_begin(db, LSM_TXN_SERIALIZABLE, &txn));
-        status = fn(txn, c);
-        if (status == LSM_OK)
-            status = lsm_commit(txn, &c->options);
-        lsm_txn_free(txn);
-        if (c->is_refused)
-            return status;
-    }
+    status = retry_run(db, &retry, &is_exhausted);
+    if (is_exhausted)
+        return lsm_fail(LSM_BUSY, "%s: another commit came between %u times", function,
+                        CONDITIONAL_TRIES);
     return status;
 }
 

@@ -23,7 +23,7 @@ struct lsm_txn {
     uint64_t *savepoints; // ids of those of the write set, in its order
     uint64_t last_savepoint;
 
-    bool is_refused;   // lsm_txn_put_if_absent() found its key
+    bool is_refused;   // a condition failed that trying again does not change: the key is there
     size_t iter_count; // open ones
     bool is_freed;     // by the application, while iterators are open
 };

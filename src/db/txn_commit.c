@@ -4,15 +4,12 @@
 #include "base/container.h"
 #include "base/hash.h"
 #include "db/commit.h"
+#include "db/retry.h"
 #include "db/scan.h"
 #include "txn/conflict.h"
 #include "txn/read_set.h"
 
 #define UPDATE_TRIES 100
-
-// The pause after the n-th conflict is random, up to 2^n of these, at most the second.
-#define PAUSE_NS_MIN UINT64_C(20000)
-#define PAUSE_NS_MAX UINT64_C(20000000)
 
 // --- asking the tree where the history of commits is too short ---
 
@@ -214,56 +211,13 @@ lsm_status lsm_commit_async(lsm_txn *txn, const lsm_write_options *options, lsm_
 
 // --- again until it succeeds ---
 
-// Waits a random while, longer with each try, so that competing transactions part.
-static lsm_status pause_after_conflict(struct lsm_db *db, unsigned tries)
-{
-    const uint64_t range = PAUSE_NS_MIN << (tries < 10 ? tries : 10);
-    uint64_t random;
-    struct mutex mu;
-    struct cond never;
-
-    if (scheduler_is_manual(db->scheduler))
-        return LSM_OK;
-    TRY(env_random(db->env, &random, sizeof random));
-    mutex_init(&mu, LOCK_LEAF);
-    cond_init(&never);
-    mutex_lock(&mu);
-    (void)cond_wait_until(&never, &mu,
-                          clock_mono_ns(db->env) +
-                              random % (range < PAUSE_NS_MAX ? range : PAUSE_NS_MAX));
-    mutex_unlock(&mu);
-    cond_release(&never);
-    mutex_release(&mu);
-    return LSM_OK;
-}
-
-// One try of lsm_update(). `*is_refused`: a condition of the transaction's own failed, which
-// trying again does not change.
-static lsm_status try_update(lsm_db *db, lsm_update_fn fn, void *ctx, bool *is_refused)
-{
-    lsm_txn *txn;
-    lsm_status status;
-
-    TRY(lsm_begin(db, LSM_TXN_SERIALIZABLE, &txn));
-    status = fn(txn, ctx);
-    *is_refused = txn->is_refused;
-    if (status == LSM_OK)
-        status = lsm_commit(txn, NULL);
-    lsm_txn_free(txn);
-    return status;
-}
-
 lsm_status lsm_update(lsm_db *db, lsm_update_fn fn, void *ctx)
 {
+    const struct retry retry = {.run = fn, .ctx = ctx, .tries_max = UPDATE_TRIES};
+    bool is_exhausted;
+
     TRY(db_check_writable(db, "lsm_update"));
     if (fn == NULL)
         return lsm_fail(LSM_INVALID, "lsm_update: fn is NULL");
-    for (unsigned tries = 1;; tries++) {
-        bool is_refused = false;
-        lsm_status status = try_update(db, fn, ctx, &is_refused);
-
-        if (status != LSM_CONFLICT || is_refused || tries == UPDATE_TRIES)
-            return status;
-        TRY(pause_after_conflict(db, tries));
-    }
+    return retry_run(db, &retry, &is_exhausted);
 }

@@ -12,6 +12,50 @@
 #define RECLAIM_WAIT_NS UINT64_C(10000000)   // while readers hold things up
 #define UNLINK_BATCH    16
 
+// --- how it goes ---
+
+static void note_result(struct lsm_db *db, enum upkeep which, const char *event, lsm_status status)
+{
+    if (status != LSM_OK)
+        eventlog_write(db->events, event, "status=%s reason=%s", lsm_status_name(status),
+                       lsm_errmsg());
+    mutex_lock(&db->upkeep_mu);
+    failure_capture(&db->upkeep_failures[which], status);
+    mutex_unlock(&db->upkeep_mu);
+}
+
+static bool has_failed(struct lsm_db *db, enum upkeep which)
+{
+    bool has_failed;
+
+    mutex_lock(&db->upkeep_mu);
+    has_failed = db->upkeep_failures[which].status != LSM_OK;
+    mutex_unlock(&db->upkeep_mu);
+    return has_failed;
+}
+
+lsm_status upkeep_health(struct lsm_db *db)
+{
+    static const char *const names[UPKEEP_COUNT] = {
+        [UPKEEP_SEGMENTS] = "preparing and sealing segments",
+        [UPKEEP_SYNC] = "syncing commits of mode written",
+        [UPKEEP_IDLE] = "flushing what lies idle",
+    };
+    lsm_status status;
+
+    for (unsigned i = 0; i < UPKEEP_COUNT; i++) {
+        struct failure failure;
+
+        mutex_lock(&db->upkeep_mu);
+        failure = db->upkeep_failures[i];
+        mutex_unlock(&db->upkeep_mu);
+        if (failure.status != LSM_OK)
+            return lsm_fail_in(failure_raise(&failure), names[i]);
+    }
+    status = unlinker_health(db->unlinker);
+    return status == LSM_OK ? LSM_OK : lsm_fail_in(status, "removing obsolete files");
+}
+
 // --- segments ---
 
 uint64_t upkeep_segment_size_min(struct lsm_db *db)
@@ -45,11 +89,8 @@ static void run_upkeep(struct job *job)
         return;
     log_set_segment_size(db->log, upkeep_segment_size(db));
     status = log_upkeep(db->log);
-    if (status == LSM_OK)
-        return;
-    eventlog_write(db->events, "segment_upkeep_failed", "status=%s reason=%s",
-                   lsm_status_name(status), lsm_errmsg());
-    if (!poison_is_set(&db->poison))
+    note_result(db, UPKEEP_SEGMENTS, "segment_upkeep_failed", status);
+    if (status != LSM_OK && !poison_is_set(&db->poison))
         scheduler_submit_after(db->scheduler, job, RETRY_NS);
 }
 
@@ -63,9 +104,9 @@ static void run_sync(struct job *job)
     if (poison_is_set(&db->poison))
         return;
     status = log_sync(db->log, log_end(db->log));
-    if (status != LSM_OK)
-        eventlog_write(db->events, "sync_failed", "status=%s reason=%s",
-                       lsm_status_name(status), lsm_errmsg());
+    note_result(db, UPKEEP_SYNC, "sync_failed", status);
+    if (status != LSM_OK && !poison_is_set(&db->poison))
+        scheduler_submit_after(db->scheduler, job, RETRY_NS);
 }
 
 // --- quiet times ---
@@ -100,10 +141,13 @@ static void run_idle(struct job *job)
     struct lsm_db *db = CONTAINER_OF(job, struct lsm_db, idle_job);
     const uint64_t ts = oracle_published(db->oracle);
     const uint64_t seen = atomic_exchange_explicit(&db->idle_seen_ts, ts, memory_order_relaxed);
+    lsm_status status;
 
     if (poison_is_set(&db->poison))
         return;
-    if (ts == seen && run_request(db, REQUEST_SETTLE) == LSM_OK)
+    status = ts == seen ? run_request(db, REQUEST_SETTLE) : LSM_OK;
+    note_result(db, UPKEEP_IDLE, "idle_flush_failed", status);
+    if (ts == seen && status == LSM_OK)
         return;
     scheduler_submit_after(db->scheduler, job,
                            atomic_load_explicit(&db->idle_flush_ns, memory_order_relaxed));
@@ -158,10 +202,14 @@ static void run_reclaim(struct job *job)
 {
     struct lsm_db *db = CONTAINER_OF(job, struct lsm_db, reclaim_job);
     const size_t unfreed = epoch_collect(&db->bin);
-    const size_t unlinked = unlinker_drain(db->unlinker, UNLINK_BATCH);
+    const size_t left = unlinker_drain(db->unlinker, UNLINK_BATCH);
 
-    if (unfreed > 0 || (unlinked > 0 && !poison_is_set(&db->poison)))
+    if (unfreed > 0)
         scheduler_submit_after(db->scheduler, job, RECLAIM_WAIT_NS);
+    else if (left > 0 && !poison_is_set(&db->poison))
+        scheduler_submit_after(db->scheduler, job,
+                               unlinker_health(db->unlinker) == LSM_OK ? RECLAIM_WAIT_NS
+                                                                       : RETRY_NS);
 }
 
 static void wake_reclaim(void *ctx)
@@ -253,6 +301,11 @@ lsm_status lsm_resume(lsm_db *db)
     TRY(db_check_writable(db, "lsm_resume"));
     TRY(poison_check(&db->poison));
     scheduler_submit(db->scheduler, &db->upkeep_job);
+    if (has_failed(db, UPKEEP_SYNC))
+        scheduler_submit(db->scheduler, &db->sync_job);
+    if (has_failed(db, UPKEEP_IDLE))
+        scheduler_submit(db->scheduler, &db->idle_job);
+    scheduler_submit(db->scheduler, &db->reclaim_job);
     compactor_wake(db->compactor);
     return LSM_OK;
 }

@@ -24,6 +24,9 @@ void upkeep_heed_options(struct lsm_db *db, const struct lsm_options *before,
 uint64_t upkeep_segment_size(struct lsm_db *db);
 uint64_t upkeep_segment_size_min(struct lsm_db *db);
 
+// Why one of the jobs keeps failing; LSM_OK when none does. Any thread.
+lsm_status upkeep_health(struct lsm_db *db);
+
 // Makes the active memtable immutable, if it holds anything.
 lsm_status upkeep_switch_memtable(struct lsm_db *db);
 

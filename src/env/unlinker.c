@@ -25,6 +25,7 @@ struct unlinker {
     struct unlinker_item *newest;
     size_t count;
     size_t holds;
+    struct failure failure; // of a file that is still queued
 };
 
 lsm_status unlinker_new(struct dir *dir, struct poison *poison, struct unlinker **out)
@@ -129,38 +130,62 @@ static struct unlinker_item *take_oldest(struct unlinker *u)
 }
 
 // A name that is gone already counts as removed.
-static bool unlink_item(struct unlinker *u, const struct unlinker_item *item)
+static lsm_status unlink_item(struct unlinker *u, const struct unlinker_item *item)
 {
     struct filename name = filename_of(item->kind, item->number);
     lsm_status status = file_unlink(u->dir, name.text);
 
-    return status == LSM_OK || status == LSM_NOT_FOUND;
+    return status == LSM_NOT_FOUND ? LSM_OK : status;
+}
+
+static void keep_for_later(struct unlinker *u, struct unlinker_item *item, lsm_status status)
+{
+    mutex_lock(&u->mu);
+    append_locked(u, item);
+    failure_capture(&u->failure, status);
+    mutex_unlock(&u->mu);
 }
 
 size_t unlinker_drain(struct unlinker *u, size_t count_max)
 {
+    size_t removed = 0;
+    bool is_whole;
     size_t left;
 
     // One try for each: a file that cannot be removed waits for the next call.
     mutex_lock(&u->mu);
-    if (count_max > u->count)
+    is_whole = count_max >= u->count;
+    if (is_whole)
         count_max = u->count;
     mutex_unlock(&u->mu);
     for (size_t i = 0; i < count_max; i++) {
         struct unlinker_item *item = take_oldest(u);
+        lsm_status status;
 
         if (item == NULL)
             break;
-        if (unlink_item(u, item)) {
+        status = unlink_item(u, item);
+        if (status == LSM_OK) {
+            removed++;
             mem_free(item);
-            continue;
+        } else {
+            keep_for_later(u, item, status);
         }
-        mutex_lock(&u->mu);
-        append_locked(u, item);
-        mutex_unlock(&u->mu);
     }
     mutex_lock(&u->mu);
+    if (is_whole && removed == count_max)
+        u->failure.status = LSM_OK; // all that had failed went, too
     left = u->count;
     mutex_unlock(&u->mu);
     return left;
+}
+
+lsm_status unlinker_health(struct unlinker *u)
+{
+    struct failure failure;
+
+    mutex_lock(&u->mu);
+    failure = u->failure;
+    mutex_unlock(&u->mu);
+    return failure_raise(&failure);
 }

@@ -33,4 +33,7 @@ void unlinker_allow(struct unlinker *unlinker);
 // cannot be removed is kept for a later try.
 size_t unlinker_drain(struct unlinker *unlinker, size_t count_max);
 
+// Why a file that is still queued could not be removed; LSM_OK when none has failed. Any thread.
+lsm_status unlinker_health(struct unlinker *unlinker);
+
 #endif

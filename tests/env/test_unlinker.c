@@ -98,6 +98,25 @@ Test(unlinker, keeps_a_file_that_cannot_be_removed_for_later)
     cr_assert(not(exists(1)));
 }
 
+Test(unlinker, tells_why_until_the_file_is_gone)
+{
+    const struct sim_fault fault = {
+        .ops = SIM_OP_UNLINK, .name_part = "1", .at = 1, .for_ever = true, .status = LSM_IO};
+
+    cr_assert(eq(int, unlinker_health(unlinker), LSM_OK));
+    unlinker_add(unlinker, FILENAME_TABLE, 1);
+    unlinker_add(unlinker, FILENAME_TABLE, 2);
+    unlinker_add(unlinker, FILENAME_TABLE, 3);
+    sim_set_fault(sim, &fault);
+    cr_assert(eq(sz, unlinker_drain(unlinker, 1), 3));
+    cr_assert(eq(int, unlinker_health(unlinker), LSM_IO));
+    cr_assert(eq(sz, unlinker_drain(unlinker, 2), 1)); // of the others: says nothing of the first
+    cr_assert(eq(int, unlinker_health(unlinker), LSM_IO));
+    sim_set_fault(sim, NULL);
+    cr_assert(eq(sz, unlinker_drain(unlinker, 2), 0));
+    cr_assert(eq(int, unlinker_health(unlinker), LSM_OK));
+}
+
 Test(unlinker, tries_each_file_once_however_many_it_is_told)
 {
     const struct sim_fault fault = {
