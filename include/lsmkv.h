@@ -260,10 +260,11 @@ typedef struct lsm_health_info {
     uint64_t oldest_snapshot_age_ns; /* 0 when none is open */
     char oldest_snapshot_tag[64];
     uint64_t open_children; /* transactions, snapshots, iterators, pins */
-    int64_t clock_ahead_ns; /* of the system's clock before the time that is past without doubt
-                               (see "Expiry and the clock"); negative: it is behind; 0: they agree */
-    char clock_note[256];   /* the same in words, from a minute on; no reason for concern if the
-                               database was closed meanwhile. Else "" */
+    int64_t
+        clock_ahead_ns;   /* of the system's clock before the time that is past without doubt
+                             (see "Expiry and the clock"); negative: it is behind; 0: they agree */
+    char clock_note[256]; /* the same in words, from a minute on; no reason for concern if the
+                             database was closed meanwhile. Else "" */
 } lsm_health_info;
 
 LSM_MUST_CHECK lsm_status lsm_health(lsm_db *db, lsm_health_info *out);
@@ -508,8 +509,8 @@ LSM_MUST_CHECK lsm_status lsm_update(lsm_db *db, lsm_update_fn fn, void *ctx);
 /* ---- Iterators ------------------------------------------------------------------- */
 
 typedef struct lsm_iter_options {
-    const lsm_slice *lower;  /* keys from here on; NULL: open */
-    const lsm_slice *upper;  /* keys before this; NULL: open */
+    const lsm_slice *lower;  /* keys from here on (>=); NULL: open */
+    const lsm_slice *upper;  /* keys before this (<); NULL: open */
     const lsm_slice *prefix; /* keys with this prefix, within the bounds; NULL: all */
     bool keys_only;          /* never touches the value log; lsm_iter_value() is LSM_INVALID */
     bool all_versions;       /* every version up to the snapshot, newer first, deletions too */
@@ -517,14 +518,18 @@ typedef struct lsm_iter_options {
                                 No deletions, and not with all_versions: see below */
     uint32_t prefetch;       /* separated values read ahead; 0: 16 once a scan is seen */
     bool no_fill_cache;      /* for a scan that should not displace what is hot */
+    bool lower_exclusive;    /* keys behind `lower` (>), which is not NULL then */
+    bool upper_inclusive;    /* keys up to `upper`, it included (<=); not NULL then */
 } lsm_iter_options;
 
 #define LSM_ITER_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        NULL, NULL, NULL, false, false, 0, 0, false                                                \
+        NULL, NULL, NULL, false, false, 0, 0, false, false, false                                  \
     }
 
-/* Bounds are copied. `options` NULL: everything in `keyspace`.
+/* Bounds are copied. `options` NULL: everything in `keyspace`. A bound need not be a key that
+ * is there; an empty one is the place of the empty key, not an open end. Bounds that leave
+ * nothing between them make an iterator over nothing.
  *
  * `since_ts` is for finding what is new, not for following changes: a key that has been
  * deleted or has expired since is not shown, and merges drop deletions and older versions
@@ -575,7 +580,8 @@ LSM_API uint64_t lsm_iter_value_size(const lsm_iter *it); /* without reading the
 LSM_MUST_CHECK lsm_status lsm_flush(lsm_db *db);
 /* Makes every commit so far durable. */
 LSM_MUST_CHECK lsm_status lsm_sync(lsm_db *db);
-/* Merges the tables that hold [from, to] (NULL: open); `keyspace` NULL: all keyspaces. */
+/* Merges the tables that hold [from, to], both ends included (NULL: open); `keyspace` NULL: all
+ * keyspaces. */
 LSM_MUST_CHECK lsm_status lsm_compact_range(lsm_db *db, lsm_keyspace *keyspace,
                                             const lsm_slice *from, const lsm_slice *to);
 /* Waits until no background work is left. */

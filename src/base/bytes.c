@@ -21,6 +21,13 @@ uint64_t slice_head_short(lsm_slice key)
     return head;
 }
 
+lsm_status slice_successor(lsm_slice key, lsm_buf *successor)
+{
+    TRY(buf_reserve(successor, key.size + 1));
+    TRY(buf_assign(successor, key));
+    return buf_append_u8(successor, 0);
+}
+
 lsm_status slice_prefix_successor(lsm_slice prefix, lsm_buf *successor)
 {
     const uint8_t *bytes = prefix.data;

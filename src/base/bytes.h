@@ -88,6 +88,11 @@ static inline uint64_t slice_head(lsm_slice key)
     return LIKELY(key.size >= sizeof(uint64_t)) ? bytes_word(key.data) : slice_head_short(key);
 }
 
+// Writes the place just behind `key`, one zero byte longer: no key lies between the two, so that
+// "behind a key" and "up to it" are "from" and "before" its successor. Of a key of the greatest
+// length it is a place only, and no key.
+lsm_status slice_successor(lsm_slice key, lsm_buf *successor);
+
 // Writes the smallest key that is greater than every key with prefix `prefix`
 // into `successor`. Returns LSM_NOT_FOUND (with no words) when there is none,
 // because the prefix is empty or all 0xFF.

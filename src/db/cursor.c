@@ -1,6 +1,7 @@
 // The public iterator (lsm_iter_*): bounds, values, and what a transaction has seen.
 
 #include "base/alloc.h"
+#include "base/plant.h"
 #include "db/commit.h"
 #include "db/scan.h"
 #include "db/snapshot.h"
@@ -80,15 +81,24 @@ static lsm_status tighten(lsm_buf *kept, bool *has_bound, lsm_slice bound, int d
     return buf_assign(kept, bound);
 }
 
+// Inside, the lower bound always belongs to the range and the upper one never does.
 static lsm_status set_bounds(lsm_iter *it, const lsm_iter_options *options)
 {
     CLEANUP(lsm_buf_free) lsm_buf successor = LSM_BUF_INIT;
     lsm_status status;
 
-    if (options->lower != NULL)
+    if (options->lower_exclusive && !PLANTED(LOWER_IS_INCLUSIVE)) {
+        TRY(slice_successor(*options->lower, &successor));
+        TRY(tighten(&it->lower, &it->has_lower, slice_of_buf(&successor), 1));
+    } else if (options->lower != NULL) {
         TRY(tighten(&it->lower, &it->has_lower, *options->lower, 1));
-    if (options->upper != NULL)
+    }
+    if (options->upper_inclusive && !PLANTED(UPPER_IS_EXCLUSIVE)) {
+        TRY(slice_successor(*options->upper, &successor));
+        TRY(tighten(&it->upper, &it->has_upper, slice_of_buf(&successor), -1));
+    } else if (options->upper != NULL) {
         TRY(tighten(&it->upper, &it->has_upper, *options->upper, -1));
+    }
     if (options->prefix == NULL)
         return LSM_OK;
     TRY(tighten(&it->lower, &it->has_lower, *options->prefix, 1));
@@ -104,6 +114,10 @@ static lsm_status check_options(const lsm_iter_options *options)
     TRY(check_bound(options->lower, "lower"));
     TRY(check_bound(options->upper, "upper"));
     TRY(check_bound(options->prefix, "prefix"));
+    if (options->lower_exclusive && options->lower == NULL)
+        return lsm_fail(LSM_INVALID, "iterator option lower_exclusive is set without a `lower`");
+    if (options->upper_inclusive && options->upper == NULL)
+        return lsm_fail(LSM_INVALID, "iterator option upper_inclusive is set without an `upper`");
     // Neither knows what merges have dropped since.
     if (options->all_versions && options->since_ts != 0)
         return lsm_fail(LSM_INVALID,
@@ -417,9 +431,7 @@ lsm_status lsm_iter_seek_for_prev(lsm_iter *it, lsm_slice key)
 
     TRY(check_iter(it, "lsm_iter_seek_for_prev"));
     TRY(check_seek_key(key, "lsm_iter_seek_for_prev"));
-    // At or before a key is before the smallest key behind it.
-    TRY(buf_assign(&successor, key));
-    TRY(buf_append_u8(&successor, 0));
+    TRY(slice_successor(key, &successor));
     before = slice_of_buf(&successor);
     return seek_backward(it, &before);
 }

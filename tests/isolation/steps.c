@@ -138,13 +138,19 @@ void step_record_scan(struct worker *w, lsm_iter *it, uint32_t low, uint32_t hig
     record(w->recorder, EVENT_SCAN, low, high);
 }
 
+// The same keys lie behind the one before the first, and up to the last.
 void step_scan(struct worker *w, uint32_t low, uint32_t high)
 {
+    const bool is_behind = low > 0 && random_one_in(&w->random, 3);
+    const bool is_up_to = high > low && random_one_in(&w->random, 3);
     struct key_bytes low_bytes;
     struct key_bytes high_bytes;
-    const lsm_slice lower = model_key(low, &low_bytes);
-    const lsm_slice upper = model_key(high, &high_bytes);
-    const lsm_iter_options options = {.lower = &lower, .upper = &upper};
+    const lsm_slice lower = model_key(is_behind ? low - 1 : low, &low_bytes);
+    const lsm_slice upper = model_key(is_up_to ? high - 1 : high, &high_bytes);
+    const lsm_iter_options options = {.lower = &lower,
+                                      .upper = &upper,
+                                      .lower_exclusive = is_behind,
+                                      .upper_inclusive = is_up_to};
     const unsigned count_max =
         random_one_in(&w->random, 3) ? 1 + (unsigned)random_below(&w->random, 6) : UINT32_MAX;
     lsm_iter *it;

@@ -276,6 +276,14 @@ static lsm_slice place_near(struct random *random, uint32_t n, char to[KEY_MAX],
     }
 }
 
+// Whether `place` is key `n` itself.
+static bool is_key(lsm_slice place, uint32_t n)
+{
+    char text[KEY_MAX];
+
+    return n < keys_per_keyspace() && slice_equal(place, key_of(n, text));
+}
+
 static uint32_t random_key(struct random *random)
 {
     return (uint32_t)random_below(random, keys_per_keyspace());
@@ -316,12 +324,16 @@ static void open_cursor(struct random *random, struct cursor *c)
     if (random_one_in(random, 2)) {
         lower = place_near(random, random_key(random), text[0], &c->low);
         options.lower = &lower;
+        options.lower_exclusive = random_one_in(random, 2);
+        c->low += options.lower_exclusive && is_key(lower, c->low);
     }
     if (random_one_in(random, 3)) {
         const uint32_t reach = 1u << random_below(random, 20);
 
         upper = place_near(random, (c->low + reach) % keys_per_keyspace(), text[1], &c->high);
         options.upper = &upper;
+        options.upper_inclusive = random_one_in(random, 2);
+        c->high += options.upper_inclusive && is_key(upper, c->high);
     }
     c->is_keys_only = options.keys_only = random_one_in(random, 4);
     options.prefetch = (uint32_t)random_below(random, 20);
@@ -350,8 +362,7 @@ static lsm_status seek(struct random *random, struct cursor *c, int direction)
     char text[KEY_MAX];
     uint32_t from;
     const lsm_slice place = place_near(random, random_key(random), text, &from);
-    const bool is_on_key =
-        from < keys_per_keyspace() && slice_equal(place, key_of(from, (char[KEY_MAX]){0}));
+    const bool is_on_key = is_key(place, from);
 
     if (direction > 0) {
         c->is_on = find_seen(c, from, 1, &c->at);

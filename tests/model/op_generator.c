@@ -316,7 +316,7 @@ static void fill_iter_open(struct generator *g, struct op *op)
     op->field[F_PREFIX] = any_place(g);
     op->field[F_SIZE] = below(g, 8);
     op->field[F_N] = one_in(g, 6) ? below(g, g->commits + 1) : 0;
-    for (uint32_t flag = FLAG_KEYS_ONLY; flag <= FLAG_NO_FILL; flag *= 2)
+    for (uint32_t flag = FLAG_KEYS_ONLY; flag <= FLAG_UPPER_INCL; flag *= 2)
         op->field[F_FLAGS] |= one_in(g, 4) ? flag : 0;
     if ((op->field[F_FLAGS] & FLAG_ALL_VERSIONS) != 0 && !one_in(g, 8))
         op->field[F_N] = 0; // is refused otherwise

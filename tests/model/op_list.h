@@ -59,6 +59,8 @@ enum op_on { ON_DB, ON_SNAPSHOT, ON_TXN, ON_COUNT };
 #define FLAG_HAS_UPPER    8u
 #define FLAG_HAS_PREFIX   16u
 #define FLAG_NO_FILL      32u
+#define FLAG_LOWER_EXCL   64u // ignored without a lower bound
+#define FLAG_UPPER_INCL   128u
 
 // kind, name
 #define OP_KINDS(X)                                                                                \

@@ -2,6 +2,8 @@
 
 #include "model/reference.h"
 
+#include <stdlib.h>
+
 // Of the transaction that the iterator reads in; NULL: in none, or it is gone.
 static struct ref_txn *txn_of_iter(struct reference *ref, const struct ref_iter *it)
 {
@@ -35,12 +37,25 @@ static void set_prefix(struct reference *ref, struct ref_iter *it, lsm_slice pre
         set_upper(it, ref_keep(ref, slice_of_buf(&successor)));
 }
 
+// `place`, or what lies just behind it.
+static lsm_slice bound_at(struct reference *ref, lsm_slice place, bool is_behind)
+{
+    CLEANUP(lsm_buf_free) lsm_buf behind = LSM_BUF_INIT;
+
+    if (!is_behind)
+        return place;
+    if (buf_append(&behind, place.data, place.size) != LSM_OK ||
+        buf_append_u8(&behind, 0) != LSM_OK)
+        abort();
+    return ref_keep(ref, slice_of_buf(&behind));
+}
+
 static void set_bounds(struct reference *ref, struct ref_iter *it, const struct op *op)
 {
     if ((it->flags & FLAG_HAS_LOWER) != 0)
-        set_lower(it, op_place(op->field[F_KEY]));
+        set_lower(it, bound_at(ref, op_place(op->field[F_KEY]), it->flags & FLAG_LOWER_EXCL));
     if ((it->flags & FLAG_HAS_UPPER) != 0)
-        set_upper(it, op_place(op->field[F_TO]));
+        set_upper(it, bound_at(ref, op_place(op->field[F_TO]), it->flags & FLAG_UPPER_INCL));
     if ((it->flags & FLAG_HAS_PREFIX) != 0)
         set_prefix(ref, it, op_place(op->field[F_PREFIX]));
 }

@@ -213,6 +213,8 @@ static void open_iter(struct subject *s, const struct reference *ref, struct sub
         .since_ts = s->ts[op->field[F_N] % (ref->ordinal + 1)],
         .prefetch = op->field[F_SIZE] % 8,
         .no_fill_cache = (flags & FLAG_NO_FILL) != 0,
+        .lower_exclusive = (flags & FLAG_HAS_LOWER) != 0 && (flags & FLAG_LOWER_EXCL) != 0,
+        .upper_inclusive = (flags & FLAG_HAS_UPPER) != 0 && (flags & FLAG_UPPER_INCL) != 0,
     };
     lsm_keyspace *keyspace = subject_keyspace(s, op);
     lsm_status status;

@@ -126,8 +126,8 @@ struct picture {
 
 static bool is_inside(lsm_slice key, const lsm_iter_options *o)
 {
-    return (o->lower == NULL || slice_compare(key, *o->lower) >= 0) &&
-           (o->upper == NULL || slice_compare(key, *o->upper) < 0) &&
+    return (o->lower == NULL || slice_compare(key, *o->lower) >= (o->lower_exclusive ? 1 : 0)) &&
+           (o->upper == NULL || slice_compare(key, *o->upper) < (o->upper_inclusive ? 1 : 0)) &&
            (o->prefix == NULL || (key.size >= o->prefix->size &&
                                   memcmp(key.data, o->prefix->data, o->prefix->size) == 0));
 }
@@ -327,6 +327,8 @@ static lsm_iter_options random_options(lsm_slice places[3], char bytes[3][KEY_BY
         o.lower = &places[0];
     if (random_one_in(&m.random, 3))
         o.upper = &places[1];
+    o.lower_exclusive = o.lower != NULL && random_one_in(&m.random, 2);
+    o.upper_inclusive = o.upper != NULL && random_one_in(&m.random, 2);
     if (random_one_in(&m.random, 4)) {
         places[2].size = random_below(&m.random, places[2].size + 1);
         o.prefix = &places[2];

@@ -145,7 +145,9 @@ static lsm_status run_del(struct tool *tool)
 
 struct scan_settings {
     struct bytes_flag from;
+    struct bytes_flag after;
     struct bytes_flag to;
+    struct bytes_flag through;
     struct bytes_flag prefix;
     uint64_t limit;
     bool reverse;
@@ -155,7 +157,12 @@ struct scan_settings {
 
 #define RANGE_FLAGS                                                                                \
     {"from", 'f', "KEY", "Begin at this key", FLAG_BYTES, offsetof(struct scan_settings, from)},   \
+        {"after",    0,                                                                            \
+         "KEY",      "Begin behind this key",                                                      \
+         FLAG_BYTES, offsetof(struct scan_settings, after)},                                       \
         {"to", 't', "KEY", "End before this key", FLAG_BYTES, offsetof(struct scan_settings, to)}, \
+        {"through",           0,          "KEY",                                                   \
+         "End with this key", FLAG_BYTES, offsetof(struct scan_settings, through)},                \
     {                                                                                              \
         "prefix", 'p', "BYTES", "Only keys that begin so", FLAG_BYTES,                             \
             offsetof(struct scan_settings, prefix)                                                 \
@@ -183,15 +190,30 @@ static const lsm_slice *bound(const struct bytes_flag *given, lsm_slice *slice)
     return slice;
 }
 
+static lsm_status check_range(struct tool *tool)
+{
+    const struct scan_settings *settings = tool->settings;
+
+    if (settings->from.is_set && settings->after.is_set)
+        return usage_error(tool, "give either --from or --after");
+    if (settings->to.is_set && settings->through.is_set)
+        return usage_error(tool, "give either --to or --through");
+    return LSM_OK;
+}
+
 // A cursor over the range of the flags, which copies the bounds.
 static lsm_status scan_open(const struct scan_settings *settings, const struct session *session,
                             lsm_iter **out)
 {
     lsm_iter_options options = LSM_ITER_OPTIONS_INIT;
-    lsm_slice from, to, prefix;
+    const bool is_after = settings->after.is_set;
+    const bool is_through = settings->through.is_set;
+    lsm_slice lower, upper, prefix;
 
-    options.lower = bound(&settings->from, &from);
-    options.upper = bound(&settings->to, &to);
+    options.lower = bound(is_after ? &settings->after : &settings->from, &lower);
+    options.lower_exclusive = is_after;
+    options.upper = bound(is_through ? &settings->through : &settings->to, &upper);
+    options.upper_inclusive = is_through;
     options.prefix = bound(&settings->prefix, &prefix);
     options.keys_only = settings->keys_only;
     options.all_versions = settings->versions;
@@ -264,6 +286,7 @@ static lsm_status run_scan(struct tool *tool)
 {
     CLEANUP(session_closep) struct session session = {0};
 
+    TRY(check_range(tool));
     TRY(session_open(tool, SESSION_READ, &session));
     TRY(scan_all(tool, &session));
     return session_close(&session);
@@ -295,6 +318,7 @@ static lsm_status run_count(struct tool *tool)
     cJSON *object;
 
     settings->keys_only = true;
+    TRY(check_range(tool));
     TRY(session_open(tool, SESSION_READ, &session));
     TRY(count_all(tool, &session, &count));
     if (tool->json) {
@@ -376,7 +400,8 @@ const struct command data_commands[] = {
      .summary = "Count keys",
      .details = "Reads keys only, never the value log.\n\n"
                 "Example:\n"
-                "  lsmctl count people --prefix a\n",
+                "  lsmctl count people --prefix a\n"
+                "  lsmctl count people --after m --through p\n",
      .flags = count_flags,
      .settings_size = sizeof(struct scan_settings),
      .run = run_count},

@@ -34,8 +34,8 @@ _lsmctl()
         case $command in
         get) word="--raw" ;;
         put) word="--from-file --ttl --if-absent" ;;
-        scan) word="--from --to --prefix --limit --reverse --keys-only --versions" ;;
-        count) word="--from --to --prefix" ;;
+        scan) word="--from --after --to --through --prefix --limit --reverse --keys-only --versions" ;;
+        count) word="--from --after --to --through --prefix" ;;
         load) word="--format --sync --partial" ;;
         dump) word="--from --from-keyspace" ;;
         stats) word="--prometheus" ;;

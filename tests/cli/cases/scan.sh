@@ -18,3 +18,11 @@ t del db b
 t scan db --versions --to ba
 t scan db --versions --json --to b
 t count db
+# Either kind of end, and the empty key as one.
+printf '\tzero\na\t1\nb\t2\nc\t3\n' | "$lsmctl" load ends -q
+t scan ends --after a --through c
+t scan ends --after '' --to c --reverse --keys-only
+t scan ends --through ''
+t count ends --from a --through c
+t scan ends --from a --after a
+t count ends --to a --through a
