@@ -533,6 +533,7 @@ static lsm_status open_db(const char *path, const lsm_options *options, bool is_
         TRY(make_workers(db));
         throttle_update(db->throttle);
         compactor_wake(db->compactor);
+        upkeep_shorten_log(db);
         // For people and tools only: the database does not depend on it.
         if (options_file_write(db->dir, &db->options) != LSM_OK)
             eventlog_write(db->events, "options_not_saved", "reason=%s", lsm_errmsg());

@@ -127,6 +127,21 @@ lsm_status upkeep_switch_memtable(struct lsm_db *db)
     return run_request(db, REQUEST_SWITCH);
 }
 
+void upkeep_shorten_log(struct lsm_db *db)
+{
+    const size_t count = log_segment_count(db->log);
+    lsm_status status;
+
+    if (count <= LOG_SEGMENTS_WANTED)
+        return;
+    status = upkeep_switch_memtable(db);
+    if (status == LSM_OK && count > LOG_SEGMENTS_MAX)
+        status = compactor_wait_flushed(db->compactor);
+    if (status != LSM_OK)
+        eventlog_write(db->events, "log_not_shortened", "segments=%zu status=%s reason=%s", count,
+                       lsm_status_name(status), lsm_errmsg());
+}
+
 static bool active_is_empty(struct lsm_db *db)
 {
     EPOCH_SECTION();

@@ -27,6 +27,15 @@ uint64_t upkeep_segment_size_min(struct lsm_db *db);
 // Why one of the jobs keeps failing; LSM_OK when none does. Any thread.
 lsm_status upkeep_health(struct lsm_db *db);
 
+// A log of more segments than this is to become shorter: see upkeep_shorten_log().
+#define LOG_SEGMENTS_WANTED 16
+#define LOG_SEGMENTS_MAX    48
+// At open: has the log flushed when it has too many segments, whatever their size. Many short
+// lives leave a segment each, and end before a job in the background has come to anything: so
+// the flush is waited for when there are more than LOG_SEGMENTS_MAX. It may fail: then the log
+// stays as long as it is, and the next open tries again.
+void upkeep_shorten_log(struct lsm_db *db);
+
 // Makes the active memtable immutable, if it holds anything.
 lsm_status upkeep_switch_memtable(struct lsm_db *db);
 

@@ -120,11 +120,12 @@ static struct logged_memtable *active_memtable(struct lsm_db *db)
     return views_current(&db->views)->memtables[0];
 }
 
-// Whether the stretch of log behind the active memtable is long enough that a flush
-// must let go of it.
+// Whether the stretch of log behind the active memtable is long enough, by bytes or by segments,
+// that a flush must let go of it.
 static bool log_is_long(struct lsm_db *db, const struct logged_memtable *active)
 {
-    return active->log_bytes > throttle_log_bytes_max(&db->engine_options) / 2;
+    return active->log_bytes > throttle_log_bytes_max(&db->engine_options) / 2 ||
+           logged_memtable_segment_count(active) > LOG_SEGMENTS_MAX;
 }
 
 // Takes everything that the group can need before its first byte is written, a fresh memtable

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/plant.h"
 #include "manifest/manifest_file.h"
+#include "manifest/segment_map.h"
 #include "vlog/segment_scan.h"
 
 // --- what is there ---
@@ -112,6 +113,10 @@ static lsm_status table_ids(const struct version *version, uint64_t **out, size_
 
 static bool segment_is_kept(const struct kept_files *kept, uint64_t id)
 {
+    const struct segment_use *use;
+
+    if (id > UINT32_MAX)
+        return false;
     for (size_t i = 0; i < kept->segment_count; i++) {
         if (kept->segments[i] == id)
             return true;
@@ -120,15 +125,10 @@ static bool segment_is_kept(const struct kept_files *kept, uint64_t id)
         if (kept->state->chain[i].id == id)
             return true;
     }
-    for (size_t i = 0; i < kept->version->segment_count; i++) {
-        const struct segment_use *use = &kept->version->segments[i];
-
-        // One with neither references nor a final size was log for the manifest that
-        // was read; whether it still is, the chain has said.
-        if (use->id == id && (use->final_size != 0 || use->referenced_count > 0))
-            return true;
-    }
-    return false;
+    // One with neither references nor a final size was log for the manifest that was read;
+    // whether it still is, the chain has said.
+    use = segment_use_find(kept->version->segments, kept->version->segment_count, (uint32_t)id);
+    return use != NULL && (use->final_size != 0 || use->referenced_count > 0);
 }
 
 // --- whose a file is ---

@@ -32,6 +32,8 @@ void logged_memtable_ref(struct logged_memtable *lm);
 void logged_memtable_unref(struct logged_memtable *lm);
 // [role] Makes `segment` one of those its pointers resolve through, if it is not yet.
 lsm_status logged_memtable_add_segment(struct logged_memtable *lm, struct segment *segment);
+// [role] How many those are.
+size_t logged_memtable_segment_count(const struct logged_memtable *lm);
 // Inside an epoch section; NULL when unknown.
 struct segment *logged_memtable_find_segment(const struct logged_memtable *lm, uint32_t id);
 

@@ -383,6 +383,16 @@ void chain_drop_below(struct chain *chain, uint32_t id)
     mutex_unlock(&chain->mu);
 }
 
+size_t chain_segment_count(const struct chain *chain)
+{
+    size_t count;
+
+    mutex_lock(lock_of(chain));
+    count = chain->count;
+    mutex_unlock(lock_of(chain));
+    return count;
+}
+
 uint64_t chain_bytes_since(const struct chain *chain, struct log_position from)
 {
     uint64_t bytes = 0;

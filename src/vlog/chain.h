@@ -103,6 +103,7 @@ lsm_status chain_copy(const struct chain *chain, uint32_t from, struct log_link 
                       struct segment ***segments, size_t *count);
 // Drops the segments with ids below `id`, but never the last.
 void chain_drop_below(struct chain *chain, uint32_t id);
+size_t chain_segment_count(const struct chain *chain);
 // Bytes of frames from `from` on.
 uint64_t chain_bytes_since(const struct chain *chain, struct log_position from);
 

@@ -109,6 +109,9 @@ lsm_status log_chain_all(struct log *log, struct log_link **links, struct segmen
 // log no more, and the log drops its references to them.
 void log_release(struct log *log, struct log_position replay);
 
+// How many segments are log, the growing one included: what a replay would open. Any thread.
+size_t log_segment_count(const struct log *log);
+
 // Bytes from `from` to the end: what a replay would read. Any thread.
 uint64_t log_bytes_since(const struct log *log, struct log_position from);
 

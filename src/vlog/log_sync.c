@@ -179,6 +179,11 @@ void log_release(struct log *log, struct log_position replay)
     chain_drop_below(&log->chain, replay.segment);
 }
 
+size_t log_segment_count(const struct log *log)
+{
+    return chain_segment_count(&log->chain);
+}
+
 uint64_t log_bytes_since(const struct log *log, struct log_position from)
 {
     return chain_bytes_since(&log->chain, from);

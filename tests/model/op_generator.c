@@ -487,6 +487,24 @@ static struct op next_op(struct generator *g)
     return op;
 }
 
+// Many short lives: a write or a few, and the end. Longer than the log may get.
+#define LIVES_MAX 80
+
+static void add_short_lives(struct generator *g, struct op_list *list)
+{
+    const uint32_t lives = 1 + below(g, LIVES_MAX);
+
+    for (uint32_t i = 0; i < lives; i++) {
+        struct op put = {.kind = OP_PUT};
+        struct op end = {.kind = one_in(g, 4) ? OP_CRASH : OP_REOPEN};
+
+        fill_write(g, &put);
+        op_list_add(list, &put);
+        fill_upkeep(g, &end);
+        op_list_add(list, &end);
+    }
+}
+
 void op_generate(struct op_list *list, struct random *random, size_t count)
 {
     struct generator g = {.random = random, .profile = random_profile(random)};
@@ -500,5 +518,7 @@ void op_generate(struct op_list *list, struct random *random, size_t count)
             op_list_add(list, &before);
         g.armed -= g.armed > 0;
         op_list_add(list, &op);
+        if (one_in(&g, 1000))
+            add_short_lives(&g, list);
     }
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "db/upkeep.h"
 #include "model/op_variants.h"
 
 static void set_option(struct subject *s, const struct op *op)
@@ -21,14 +22,51 @@ static void set_option(struct subject *s, const struct op *op)
     memcpy((char *)&s->options + choice->offset, &value, sizeof value);
 }
 
+// However many lives there were, the log is short behind the open: by segments, not only by bytes.
+static bool has_short_log(struct subject *s)
+{
+    const size_t count = log_segment_count(s->db->log);
+
+    if (count <= LOG_SEGMENTS_MAX || sim_has_crashed(s->sim))
+        return true;
+    (void)lsm_fail(LSM_INVALID, "the log has %zu segments", count);
+    return false;
+}
+
 bool subject_open(struct subject *s)
 {
-    if (lsm_open("/db", &s->options, &s->db) != LSM_OK)
+    if (lsm_open("/db", &s->options, &s->db) != LSM_OK || !has_short_log(s))
         return false;
     s->is_reopened = s->ts_count > 0;
     if (s->schedule != 0)
         scheduler_set_seed(s->db->scheduler, s->schedule);
     return true;
+}
+
+static lsm_status write_in_copy(struct subject *s, lsm_db *db)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        char key[32];
+
+        (void)snprintf(key, sizeof key, "of the copy %u", i);
+        TRY(lsm_put(db, NULL, lsm_str(key), lsm_str("a value that nobody else sees"), NULL));
+    }
+    return s->ends % 2 == 0 ? lsm_flush(db) : LSM_OK;
+}
+
+bool subject_live_in_copy(struct subject *s)
+{
+    char path[32];
+    bool is_right;
+    lsm_db *db;
+
+    if (s->ends++ % 3 != 0)
+        return true;
+    (void)snprintf(path, sizeof path, "/copy%u", s->ends);
+    if (sim_link_all(s->sim, "/db", path) != LSM_OK || lsm_open(path, &s->options, &db) != LSM_OK)
+        return false;
+    is_right = write_in_copy(s, db) == LSM_OK;
+    return lsm_close(db) == LSM_OK && is_right;
 }
 
 bool subject_init(struct subject *s, const struct op_list *list)

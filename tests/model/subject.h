@@ -48,6 +48,7 @@ struct subject {
     uint64_t crash_seed;
 
     bool is_reopened; // the database was there before
+    unsigned ends;    // of processes so far
 
     // What has been met.
     uint64_t crashes;
@@ -91,6 +92,9 @@ void subject_close_handles(struct subject *s);
 // closed.
 void subject_open_handles(struct subject *s, const struct reference *ref);
 bool subject_open(struct subject *s);
+// Every third time: somebody copies the closed database by hard links, writes in the copy and
+// closes it. The original is none the wiser. False, with words, when that fails.
+bool subject_live_in_copy(struct subject *s);
 
 void subject_note_ts(struct subject *s, uint64_t ordinal, uint64_t ts);
 // The ordinal of an entry, and that of the state which a reader at `ts` sees.

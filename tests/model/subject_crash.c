@@ -40,6 +40,8 @@ static bool restart(struct subject *s)
 
         sim_restart(s->sim, s->survival, s->crash_seed++);
         s->crash_again = 0;
+        if (!subject_live_in_copy(s))
+            return false;
         sim_crash_at(s->sim, again);
         is_open = subject_open(s);
         sim_crash_at(s->sim, 0);

@@ -301,7 +301,7 @@ static void reopen(struct subject *s, const struct reference *ref, struct line *
     s->db = NULL;
     // As long as it says that it was closed, once, even if the power goes meanwhile.
     sim_advance(s->sim, ref_clock_ns(ref) - clock_wall_ns(sim_env(s->sim)));
-    if (status == LSM_OK && !subject_open(s))
+    if (status == LSM_OK && (!subject_live_in_copy(s) || !subject_open(s)))
         status = LSM_IO;
     line_status(out, status);
     if (status == LSM_OK)

@@ -336,7 +336,7 @@ const struct command event_commands[] = {
          "  merge, move        tables went to a deeper level: rewritten, or as they are\n"
          "  error              a background job failed, and is tried again\n"
          "  sync_failed, segment_upkeep_failed, manifest_append_failed, log_not_settled,\n"
-         "  segment_not_cut, merge_lost_entries, options_not_saved\n"
+         "  log_not_shortened, segment_not_cut, merge_lost_entries, options_not_saved\n"
          "                     what failed, and why\n"
          "  clock_ahead, clock_behind, clock_agrees\n"
          "                     the system's clock and what the database knows of the time part by\n"
