@@ -127,18 +127,47 @@ static lsm_status keep_candidate(struct visible_iter *vi)
     return LSM_OK;
 }
 
+// Moves the merge to the last entry before all versions of `key`.
+static lsm_status seek_merge_before(struct visible_iter *vi, lsm_slice key)
+{
+    const struct ikey front = place(vi, key, TS_MAX);
+
+    TRY(iter_seek_for_prev(vi->merged, &front));
+    if (is_in_keyspace(vi) && slice_equal(vi->merged->entry.key, key))
+        TRY(iter_prev(vi->merged)); // an own write stands exactly at the front
+    return LSM_OK;
+}
+
+// Keeps the newest version in time of the key in `vi->key`, which has one, and moves the merge
+// before all of its versions.
+static lsm_status jump_over_key(struct visible_iter *vi)
+{
+    const struct ikey front = place(vi, slice_of_buf(&vi->key), TS_MAX);
+    const struct ikey in_time = place(vi, slice_of_buf(&vi->key), vi->visibility.ts);
+
+    TRY(iter_seek(vi->merged, &front)); // the transaction's own write, if there is one
+    if (is_on_key(vi) && !is_in_time(vi, &vi->merged->entry))
+        TRY(iter_seek(vi->merged, &in_time));
+    if (is_on_key(vi))
+        TRY(keep_candidate(vi));
+    return seek_merge_before(vi, slice_of_buf(&vi->key));
+}
+
 // From the oldest version of a key (in `vi->key`) back past its newest; `*is_found` when one
-// is in time, which is then kept.
+// is in time: the newest of them is then kept.
 static lsm_status collect_versions(struct visible_iter *vi, bool *is_found)
 {
     const struct ikey front = place(vi, slice_of_buf(&vi->key), TS_MAX);
     int too_new = 0;
+    int in_time = 0;
 
     *is_found = false;
     while (is_on_key(vi)) {
         if (is_in_time(vi, &vi->merged->entry)) {
             TRY(keep_candidate(vi));
             *is_found = true;
+            if (++in_time == STEPS_BEFORE_SEEK)
+                return jump_over_key(vi);
         } else if (++too_new == STEPS_BEFORE_SEEK) {
             // Only the transaction's own write, at the very front, can still be in time.
             TRY(iter_seek_for_prev(vi->merged, &front));
@@ -168,10 +197,26 @@ static lsm_status find_backward(struct visible_iter *vi)
 
 // --- every version ---
 
-static lsm_status find_version(struct visible_iter *vi, lsm_status (*move)(struct iter *it))
+// Passes the version that the merge stands on, which is too new; with `at_once`, all that are of
+// its key.
+static lsm_status pass_version(struct visible_iter *vi, bool at_once)
 {
-    while (is_in_keyspace(vi) && !is_in_time(vi, &vi->merged->entry))
-        TRY(move(vi->merged));
+    tally_add_one(&vi->skipped);
+    if (!at_once)
+        return vi->is_backward ? iter_prev(vi->merged) : iter_next(vi->merged);
+    TRY(take_key(vi));
+    const struct ikey front = place(vi, slice_of_buf(&vi->key), TS_MAX);
+    const struct ikey in_time = place(vi, slice_of_buf(&vi->key), vi->visibility.ts);
+
+    // Backward, only the transaction's own write at the very front can still be in time.
+    return vi->is_backward ? iter_seek_for_prev(vi->merged, &front)
+                           : iter_seek(vi->merged, &in_time);
+}
+
+static lsm_status find_version(struct visible_iter *vi)
+{
+    for (int steps = 1; is_in_keyspace(vi) && !is_in_time(vi, &vi->merged->entry); steps++)
+        TRY(pass_version(vi, steps % STEPS_BEFORE_SEEK == 0));
     if (is_in_keyspace(vi))
         vi->entry = &vi->merged->entry;
     return LSM_OK;
@@ -186,18 +231,7 @@ lsm_status visible_iter_seek(struct visible_iter *vi, lsm_slice key)
     vi->entry = NULL;
     vi->is_backward = false;
     TRY(iter_seek(vi->merged, &target));
-    return vi->visibility.all_versions ? find_version(vi, iter_next) : find_forward(vi);
-}
-
-// Moves the merge to the last entry before all versions of `key`.
-static lsm_status seek_merge_before(struct visible_iter *vi, lsm_slice key)
-{
-    const struct ikey front = place(vi, key, TS_MAX);
-
-    TRY(iter_seek_for_prev(vi->merged, &front));
-    if (is_in_keyspace(vi) && slice_equal(vi->merged->entry.key, key))
-        TRY(iter_prev(vi->merged)); // an own write stands exactly at the front
-    return LSM_OK;
+    return vi->visibility.all_versions ? find_version(vi) : find_forward(vi);
 }
 
 // Moves the merge to the last entry of the keyspace.
@@ -221,15 +255,16 @@ lsm_status visible_iter_seek_before(struct visible_iter *vi, const lsm_slice *ke
         TRY(seek_merge_end(vi));
     else
         TRY(seek_merge_before(vi, *key));
-    return vi->visibility.all_versions ? find_version(vi, iter_prev) : find_backward(vi);
+    return vi->visibility.all_versions ? find_version(vi) : find_backward(vi);
 }
 
 lsm_status visible_iter_next(struct visible_iter *vi)
 {
     vi->entry = NULL;
     if (vi->visibility.all_versions) {
+        vi->is_backward = false;
         TRY(iter_next(vi->merged));
-        return find_version(vi, iter_next);
+        return find_version(vi);
     }
     if (vi->is_backward) {
         const struct ikey behind = place(vi, slice_of_buf(&vi->key), 0);
@@ -249,8 +284,9 @@ lsm_status visible_iter_prev(struct visible_iter *vi)
 {
     vi->entry = NULL;
     if (vi->visibility.all_versions) {
+        vi->is_backward = true;
         TRY(iter_prev(vi->merged));
-        return find_version(vi, iter_prev);
+        return find_version(vi);
     }
     if (!vi->is_backward) {
         vi->is_backward = true;
