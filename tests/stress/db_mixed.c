@@ -153,6 +153,17 @@ static void put_or_delete(struct random *random)
     count(&writes);
 }
 
+// Walks over memtables and tables while they are written and replaced.
+static void measure(struct random *random)
+{
+    const unsigned number = (unsigned)random_below(random, KEYS);
+    uint64_t bytes;
+    char text[32];
+    const lsm_slice from = key_of("key", number, text);
+
+    must(lsm_approximate_size(db, NULL, &from, NULL, &bytes), "a size");
+}
+
 static void read_one(struct random *random)
 {
     unsigned number = (unsigned)random_below(random, KEYS);
@@ -166,6 +177,8 @@ static void read_one(struct random *random)
         check(((const uint8_t *)value.data)[i] == number % 251, "a value is of another key");
     lsm_buf_free(&value);
     count(&reads);
+    if (random_one_in(random, 100))
+        measure(random);
 }
 
 static void flush(struct random *random)
@@ -173,6 +186,7 @@ static void flush(struct random *random)
     const struct timespec pause = {.tv_nsec = 100000000};
 
     must(lsm_flush(db), "a flush");
+    measure(random);
     if (random_one_in(random, 4))
         must(lsm_compact_range(db, NULL, NULL, NULL), "a compaction");
     count(&flushes);
