@@ -41,7 +41,7 @@ figures=$where/figures
 # Each prints "WORKLOAD OPS_PER_SECOND" for LOAD,readrandom,readseq.
 run_lsmkv() # NUM VALUE_SIZE SYNC LOAD
 {
-    "$lsmctl" bench "$where/lsmkv" "$4,readrandom,readseq" --num "$1" --value-size "$2" \
+    "$lsmctl" bench --create "$where/lsmkv" "$4,readrandom,readseq" --num "$1" --value-size "$2" \
         --sync "$3" -o compression=0 -o cache_size=256MiB -o memtable_size=64MiB 2>/dev/null |
         awk '/^(fill|read)/ { print $1, $3 }'
 }

@@ -245,7 +245,7 @@ hand_over()
 recover()
 {
     rm -rf "$3"
-    "$1" bench "$3" fillrandom --duration 60 --value-size 1500 -o memtable_size=1MiB >&2 &
+    "$1" bench "$3" fillrandom --create --duration 60 --value-size 1500 -o memtable_size=1MiB >&2 &
     killed=$!
     sleep 2
     kill -KILL "$killed"

@@ -25,7 +25,7 @@ done
 [ "$missing" -eq 0 ]
 
 bin/lsmctl --version
-bin/lsmctl put db a 1 -q
+bin/lsmctl put db a 1 --create -q
 [ "$(bin/lsmctl get db a)" = 1 ]
 rm -rf db
 

@@ -140,7 +140,7 @@ static void fill_keyspace(struct random *random, lsm_db *db, lsm_keyspace *keysp
         options.sync = LSM_SYNC_WRITTEN;
         options.expiry_seconds = make_expiry(random);
         options.user_byte = random_one_in(random, 2) ? (uint8_t)random_next(random) : 0;
-        if (key.size == 0)
+        if (key.size == 0 && random_one_in(random, 2))
             append(&key, "{"); // the first key of its scan, more often than not
         must(lsm_put(db, keyspace, slice_of_buf(&key), slice_of_buf(&value), &options));
         if (random_one_in(random, 10))

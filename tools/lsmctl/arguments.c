@@ -136,7 +136,10 @@ static lsm_status set_option(struct tool *tool, const char *argument)
         return lsm_fail(LSM_INVALID, "-o %s: wanted NAME=VALUE", argument);
     memcpy(name, argument, (size_t)(equals - argument));
     name[equals - argument] = '\0';
-    return lsm_options_set(tool->options, name, equals + 1);
+    TRY(lsm_options_set(tool->options, name, equals + 1));
+    if (strcmp(name, "create_if_missing") == 0)
+        tool->has_create_option = true;
+    return LSM_OK;
 }
 
 // argp's parser functions; state->input is the tool.

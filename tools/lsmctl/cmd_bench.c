@@ -25,6 +25,7 @@ struct bench_settings {
     double compression_ratio;
     const char *sync;
     const char *workloads;
+    bool create;
 };
 
 #define FIELD(name) offsetof(struct bench_settings, name)
@@ -32,6 +33,8 @@ struct bench_settings {
 static const struct flag bench_flags[] = {
     {"workloads", 'w', "NAMES", "Comma-separated, as the second operand", FLAG_TEXT,
      FIELD(workloads)},
+    {"create", 0, NULL, "Make the database, and the keyspace, when it is not there", FLAG_BOOL,
+     FIELD(create)},
     {"num", 'n', "COUNT", "Keys, and operations of all threads together (1000000)", FLAG_COUNT,
      FIELD(num)},
     {"operations", 0, "COUNT", "Operations, when not as many as keys", FLAG_COUNT,
@@ -241,7 +244,7 @@ static lsm_status run_bench(struct tool *tool)
 
     TRY(make_config(tool, &config));
     TRY(check_workloads(tool, names));
-    TRY(session_open(tool, SESSION_CREATE, &session));
+    TRY(session_open(tool, settings->create ? SESSION_CREATE : SESSION_ASKED, &session));
     TRY(run_workloads(tool, &session, &config, names));
     return session_close(&session);
 }
@@ -254,8 +257,7 @@ const struct command bench_commands[] = {
      .operands_max = 2,
      .summary = "Run named workloads and measure them",
      .details =
-         "Workloads, run one after the other on the same database, which is made when it is not\n"
-         "there and kept:\n"
+         "Workloads, run one after the other on the same database, which is kept:\n"
          "  fillseq      put keys in order\n"
          "  fillrandom   put keys in random order, some again (overwrite: the same, later)\n"
          "  readrandom   get random keys       readmissing  get keys that are not there\n"
@@ -266,7 +268,7 @@ const struct command bench_commands[] = {
          "operation: one put or batch, one get, one move (of 16 one is timed), one seek with\n"
          "its moves.\n\n"
          "Examples:\n"
-         "  lsmctl bench DB fillseq,readrandom,readseq --num 1000000\n"
+         "  lsmctl bench DB fillseq,readrandom,readseq --num 1000000 --create\n"
          "  lsmctl bench DB fillrandom --sync full --threads 16 --duration 10\n"
          "  lsmctl bench DB readrandom -o cache_size=1GiB --json\n",
      .flags = bench_flags,

@@ -77,6 +77,7 @@ struct put_settings {
     const char *from_file;
     uint64_t ttl_seconds;
     bool if_absent;
+    bool create;
 };
 
 static const struct flag put_flags[] = {
@@ -86,6 +87,8 @@ static const struct flag put_flags[] = {
      offsetof(struct put_settings, ttl_seconds)},
     {"if-absent", 0, NULL, "Fail when the key is there", FLAG_BOOL,
      offsetof(struct put_settings, if_absent)},
+    {"create", 0, NULL, "Make the database, and the keyspace, when it is not there", FLAG_BOOL,
+     offsetof(struct put_settings, create)},
     {0},
 };
 
@@ -113,7 +116,7 @@ static lsm_status run_put(struct tool *tool)
 
     TRY(key_operand(tool, &key));
     TRY(put_value(tool, &value));
-    TRY(session_open(tool, SESSION_CREATE, &session));
+    TRY(session_open(tool, settings->create ? SESSION_CREATE : SESSION_ASKED, &session));
     options.ttl_seconds = settings->ttl_seconds;
     if (settings->if_absent) {
         status = lsm_put_if_absent(session.db, session.keyspace, slice_of_buf(&key),
@@ -356,9 +359,9 @@ const struct command data_commands[] = {
      .operands_min = 2,
      .operands_max = 3,
      .summary = "Set the value of a key, durably",
-     .details = "Makes the database, and the keyspace of -k, when they are not there.\n\n"
+     .details = "The database, and the keyspace of -k, must be there, unless --create is given.\n\n"
                 "Examples:\n"
-                "  lsmctl put people ada 1815\n"
+                "  lsmctl put people ada 1815 --create\n"
                 "  lsmctl put people picture --from-file ada.png\n"
                 "  lsmctl put -k sessions people token 'a\\tb' --ttl 3600\n",
      .flags = put_flags,

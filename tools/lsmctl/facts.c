@@ -195,7 +195,7 @@ static lsm_status sum_files(struct facts *facts)
     lsm_status status = dir_open(env_posix(), facts->path, false, &dir);
 
     if (status == LSM_NOT_FOUND)
-        return lsm_fail(LSM_NOT_FOUND, "%s: there is no such directory", facts->path);
+        return fail_no_database(facts->path, "");
     TRY(status);
     return inspect_file_sums(dir, &facts->files);
 }

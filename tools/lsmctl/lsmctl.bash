@@ -3,7 +3,7 @@
 _lsmctl()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
-    local commands="get put del scan count load dump info stats levels segments keyspaces
+    local commands="create get put del scan count load dump info stats levels segments keyspaces
         options events find inspect manifest verify compact salvage bench help version"
     local common="--json --hex --files --keyspace --option --quiet --help"
     local command= word i
@@ -33,7 +33,7 @@ _lsmctl()
     if [[ $current == -* ]]; then
         case $command in
         get) word="--raw" ;;
-        put) word="--from-file --ttl --if-absent" ;;
+        put) word="--from-file --ttl --if-absent --create" ;;
         scan) word="--from --after --to --through --prefix --limit --reverse --keys-only --versions" ;;
         count) word="--from --after --to --through --prefix" ;;
         load) word="--format --sync --partial" ;;
@@ -42,7 +42,7 @@ _lsmctl()
         events) word="--follow --since --local" ;;
         compact) word="--from --to" ;;
         salvage) word="--dry-run --uncertain --database" ;;
-        bench) word="--workloads --num --operations --key-size --value-size --threads --sync
+        bench) word="--workloads --create --num --operations --key-size --value-size --threads --sync
             --batch --duration --compression-ratio --read-percent --seek-nexts --seed" ;;
         *) word= ;;
         esac

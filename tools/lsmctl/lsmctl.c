@@ -15,8 +15,8 @@
 #include "synonyms.h"
 
 static const struct command *const tables[] = {
-    data_commands, bulk_commands,   look_commands,    stats_commands, event_commands,
-    file_commands, upkeep_commands, salvage_commands, bench_commands,
+    create_commands, data_commands, bulk_commands,   look_commands,    stats_commands,
+    event_commands,  file_commands, upkeep_commands, salvage_commands, bench_commands,
 };
 
 // Planned, but not in this version: recognised, so that nobody takes them for typos.

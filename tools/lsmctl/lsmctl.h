@@ -68,15 +68,17 @@ struct tool {
     bool hex;
     bool files;
     bool quiet;
-    const char *keyspace;  // NULL: "default"
-    lsm_options *options;  // from -o
-    const char **operands; // the database first
+    const char *keyspace;   // NULL: "default"
+    lsm_options *options;   // from -o
+    bool has_create_option; // create_if_missing is one of them
+    const char **operands;  // the database first
     int operand_count;
     void *settings;
     bool is_usage_error;
 };
 
 // The tables of commands, each ended by a nameless one.
+extern const struct command create_commands[];
 extern const struct command data_commands[];
 extern const struct command bulk_commands[];
 extern const struct command look_commands[];
@@ -117,15 +119,21 @@ struct session {
 enum session_mode {
     SESSION_READ,   // reads only, beside another process if need be
     SESSION_WRITE,  // must exist
-    SESSION_CREATE, // made when it is not there, and the keyspace too
+    SESSION_ASKED,  // made, and the keyspace too, when -o create_if_missing says so
+    SESSION_CREATE, // made, and the keyspace too, when it is not there
 };
 
-// Opens the database of the first operand and the keyspace asked for.
+// Opens the database of the first operand and the keyspace asked for. LSM_NOT_FOUND, with the
+// nearest of those there are, when one of them is not there and is not made.
 lsm_status session_open(struct tool *tool, enum session_mode mode, struct session *out);
 // Closes it; the failure is of what did not reach the disk.
 lsm_status session_close(struct session *session);
 // For CLEANUP on a path that has failed already.
 void session_closep(struct session *session);
+
+// Fails for want of a database at `path`; words about the one that may have been meant, and
+// `hint`, which may be empty.
+lsm_status fail_no_database(const char *path, const char *hint);
 
 // Opens for reading only, again and again when a process that is writing takes away
 // a file that was just being opened.

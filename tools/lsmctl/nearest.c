@@ -40,7 +40,8 @@ void nearest_try(struct nearest *nearest, const char *name)
 {
     size_t distance = edit_distance(nearest->typed, name);
 
-    if (distance <= SUGGESTION_MAX && distance < strlen(name) &&
+    // Of a name that is changed by more than half, little is left.
+    if (distance <= SUGGESTION_MAX && 2 * distance <= strlen(name) &&
         (nearest->name == NULL || distance < nearest->distance)) {
         nearest->name = name;
         nearest->distance = distance;

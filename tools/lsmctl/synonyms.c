@@ -11,6 +11,7 @@ struct synonym {
 
 static const struct synonym synonyms[] = {
     {" rm delete remove unset erase ", "`lsmctl del DB KEY` deletes a key"},
+    {" new init mkdb make ", "`lsmctl create DB` makes an empty database"},
     {" set write insert add update store ", "`lsmctl put DB KEY VALUE` sets a key"},
     {" read cat fetch lookup ", "`lsmctl get DB KEY` prints the value of a key"},
     {" exists has ", "`lsmctl get DB KEY` exits with 3 when the key is not there"},

@@ -1,5 +1,5 @@
 # One key, binary-safe both ways.
-t put db ada 1815
+t put db ada 1815 --create
 t get db ada
 t get db ada --json
 t get db nobody
@@ -41,11 +41,11 @@ t put db grüße 'ümläut'
 t get db grüße
 t put db gone soon --ttl 1000000
 t get db gone
-t put -k other db ada 1
+t put --create -k other db ada 1
 t get -k other db ada
 t get -k nowhere db ada
 # The empty key is one, in a database of its own.
-t put keyless '' nameless -q
+t put keyless --create '' nameless -q
 t get keyless ''
 t get keyless --hex ''
 t scan keyless

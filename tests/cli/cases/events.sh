@@ -1,6 +1,6 @@
 # What the engine did, by its event log; and what of a running one is known from outside.
-"$lsmctl" put db a 1 -q
-"$lsmctl" put -k pets db cat meow
+"$lsmctl" put --create db a 1 -q
+"$lsmctl" put --create -k pets db cat meow
 "$lsmctl" compact db -q
 # shown ARGUMENTS...: of the events that every such session has
 shown()
@@ -53,15 +53,15 @@ wait $loader
 # It follows across rotations, and into another database of that path.
 "$lsmctl" events db -f | grep -m1 -o 'keyspace_create *id [0-9]*, name last' &
 for i in 1 2 3 4 5 6 7 8; do
-    "$lsmctl" put db "key$i" value -k "keyspace$i" -o events_size_max=700
+    "$lsmctl" put --create db "key$i" value -k "keyspace$i" -o events_size_max=700
 done
 [ -e db/EVENTS.log.1 ] && echo "rotated"
 rm -r db
-"$lsmctl" put db a 1 -k last -q
+"$lsmctl" put --create db a 1 -k last -q
 wait
 t_masked events db --json | grep -c '"event":"open"'
 
 # Without one it says so.
-"$lsmctl" put quiet a 1 -o events_size_max=0 -q
+"$lsmctl" put --create quiet a 1 -o events_size_max=0 -q
 t events quiet
 "$lsmctl" stats quiet | tail -1

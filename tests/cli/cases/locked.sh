@@ -1,5 +1,5 @@
 # One process writes; others are refused by its number, and may look.
-"$lsmctl" put db a 1
+"$lsmctl" put --create db a 1
 mkfifo pipe
 "$lsmctl" load db -q <pipe &
 loader=$!

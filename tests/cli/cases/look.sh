@@ -1,7 +1,7 @@
 # Looking into a database, at rest and after a compaction.
 printf 'a\t1\nb\t2\n' | "$lsmctl" load db -q
-"$lsmctl" put db large "$(head -c 3000 /dev/zero | tr '\0' x)"
-"$lsmctl" put -k files db path owner --ttl 100000
+"$lsmctl" put --create db large "$(head -c 3000 /dev/zero | tr '\0' x)"
+"$lsmctl" put --create -k files db path owner --ttl 100000
 t_masked info db
 t levels db
 t_masked verify db

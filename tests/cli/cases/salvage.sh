@@ -46,7 +46,7 @@ t_masked verify db
 # Between which keys a damaged table has lost something, and what the log that it was made from
 # would bring.
 seq -f 'key%04g' 2000 | sed 's/$/\tvalue/' | "$lsmctl" load big -q
-head -c 30000 /dev/zero | tr '\0' x | "$lsmctl" put big docs -f - -q
+head -c 30000 /dev/zero | tr '\0' x | "$lsmctl" put --create big docs -f - -q
 "$lsmctl" compact big -q
 "$lsmctl" put big z 1 -q
 "$lsmctl" compact big -q # the log goes on in another segment
@@ -62,7 +62,7 @@ t_masked salvage damaged apart --uncertain
 "$lsmctl" get apart docs -k default.uncertain --raw | wc -c
 
 # Files of two databases, and nothing says which counts.
-"$lsmctl" put other a stranger -q
+"$lsmctl" put --create other a stranger -q
 cp other/*.vlog db/900000.vlog
 t_masked salvage db told --json
 rm -r told

@@ -2,8 +2,8 @@
 evil=$(printf 'a\033[2J\302\233')
 printf '%s' "$evil" >evil
 head -c 3000 /dev/zero | tr '\0' '\033' >large
-"$lsmctl" put db --files evil evil -q
-"$lsmctl" put -k "$evil" db --files evil large -q
+"$lsmctl" put --create db --files evil evil -q
+"$lsmctl" put --create -k "$evil" db --files evil large -q
 "$lsmctl" compact db -q
 "$lsmctl" put db --files evil evil -q
 
