@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/words.h"
 #include "bulk_input.h"
 #include "bulk_output.h"
 #include "lsmctl.h"
@@ -211,9 +212,10 @@ static void load_report(const struct load *load)
         json_print(object);
         return;
     }
-    say(load->tool, "loaded %s entries (%s%s) in %s commits, %s: %s/s\n",
-        human_count(load->done.entries).text, human_bytes(load->done.bytes).text,
-        load->is_sorted ? ", sorted" : "", human_count(load->done.commits).text, human_ns(ns).text,
+    say(load->tool, "loaded %s %s (%s%s) in %s commit%s, %s: %s/s\n",
+        human_count(load->done.entries).text, load->done.entries == 1 ? "entry" : "entries",
+        human_bytes(load->done.bytes).text, load->is_sorted ? ", sorted" : "",
+        human_count(load->done.commits).text, plural(load->done.commits), human_ns(ns).text,
         human_bytes((uint64_t)((double)load->done.bytes / (seconds > 0 ? seconds : 1))).text);
 }
 
@@ -571,7 +573,8 @@ static lsm_status run_dump(struct tool *tool)
     lsm_buf_free(&dump.flushed.key);
     lsm_free(infos);
     TRY(status);
-    say(tool, "dumped %s entries\n", human_count(dump.entries).text);
+    say(tool, "dumped %s %s\n", human_count(dump.entries).text,
+        dump.entries == 1 ? "entry" : "entries");
     return session_close(&session);
 }
 
