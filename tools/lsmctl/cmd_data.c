@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/words.h"
 #include "bulk_output.h"
 
 static const char *keyspace_name(const struct tool *tool)
@@ -53,6 +54,31 @@ static void get_print(const struct tool *tool, lsm_slice key, lsm_slice value)
     json_print(object);
 }
 
+// Says why the key is not there: its newest version may have expired, and still be kept.
+static lsm_status fail_absent(const struct tool *tool, const struct session *session, lsm_slice key)
+{
+    lsm_iter_options options = LSM_ITER_OPTIONS_INIT;
+    lsm_iter *it;
+    lsm_status status;
+    uint64_t expiry = 0;
+
+    options.lower = &key;
+    options.keys_only = true;
+    options.all_versions = true;
+    TRY(lsm_iter_open(session->db, session->keyspace, &options, &it));
+    status = lsm_iter_first(it);
+    if (status == LSM_OK && slice_equal(lsm_iter_key(it), key) && !lsm_iter_is_deleted(it))
+        expiry = lsm_iter_expiry(it);
+    lsm_iter_close(it);
+    if (status != LSM_OK && status != LSM_NOT_FOUND)
+        return status;
+    if (expiry != 0)
+        return lsm_fail(LSM_NOT_FOUND, "key '%s' in keyspace '%s' has expired, %s",
+                        tool->operands[1], keyspace_name(tool), utc_text(expiry).text);
+    return lsm_fail(LSM_NOT_FOUND, "no key '%s' in keyspace '%s'", tool->operands[1],
+                    keyspace_name(tool));
+}
+
 static lsm_status run_get(struct tool *tool)
 {
     CLEANUP(lsm_buf_free) lsm_buf key = LSM_BUF_INIT;
@@ -64,8 +90,7 @@ static lsm_status run_get(struct tool *tool)
     TRY(session_open(tool, SESSION_READ, &session));
     status = lsm_get(session.db, session.keyspace, slice_of_buf(&key), &value);
     if (status == LSM_NOT_FOUND)
-        return lsm_fail(LSM_NOT_FOUND, "no key '%s' in keyspace '%s'", tool->operands[1],
-                        keyspace_name(tool));
+        return fail_absent(tool, &session, slice_of_buf(&key));
     TRY(status);
     get_print(tool, slice_of_buf(&key), slice_of_buf(&value));
     return session_close(&session);

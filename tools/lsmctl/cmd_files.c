@@ -70,6 +70,7 @@ static void find_add(struct find *find, const char *where, uint64_t offset,
     grid_add(&find->grid, "%" PRIu64, entry->ts);
     grid_add(&find->grid, "%s", kind_name(entry->kind));
     grid_add(&find->grid, "%" PRIu64, size);
+    grid_add(&find->grid, "%s", entry->expiry == 0 ? "-" : utc_text(entry->expiry).text);
     grid_add(&find->grid, "%s", where);
     grid_add(&find->grid, "%s", find->file);
     grid_add(&find->grid, "%" PRIu64, offset);
@@ -238,8 +239,8 @@ static lsm_status find_again(struct find *find, const char *keyspace)
         find->count = 0;
         find->is_file_gone = false;
         find->array = json_array();
-        grid_init(&find->grid, "rlrllrl");
-        grid_head(&find->grid, "ts|kind|bytes|where|file|offset|value at");
+        grid_init(&find->grid, "rlrlllrl");
+        grid_head(&find->grid, "ts|kind|bytes|expires|where|file|offset|value at");
         status = find_search(find, keyspace);
         if (!find->is_file_gone)
             return status;

@@ -185,8 +185,9 @@ static void print_keyspaces(const struct facts *facts)
 
 static void json_add_inheritable(cJSON *to, const char *key, uint32_t value)
 {
+    // A field of numbers has no strings: null is what follows the database's option.
     if (value == LSM_INHERIT)
-        json_add_text(to, key, "inherit");
+        json_add_null(to, key);
     else
         json_add_u64(to, key, value);
 }

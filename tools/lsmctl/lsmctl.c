@@ -117,11 +117,29 @@ static const char *advice(const struct tool *tool, lsm_status status)
     }
 }
 
+static void report_json(const struct tool *tool, lsm_status status, const char *next)
+{
+    fputs("{", stderr);
+    json_write_bytes(stderr, "command", slice_of(tool->command->name), false);
+    fprintf(stderr, ",\"error\":\"%s\",\"exit_code\":%d,", lsm_status_name(status),
+            exit_code_of(tool, status));
+    json_write_bytes(stderr, "message", slice_of(lsm_errmsg()), false);
+    if (next != NULL) {
+        fputs(",", stderr);
+        json_write_bytes(stderr, "advice", slice_of(next), false);
+    }
+    fputs("}\n", stderr);
+}
+
 static void report(const struct tool *tool, lsm_status status)
 {
     const char *next = advice(tool, status);
 
     fflush(stdout);
+    if (tool->json) {
+        report_json(tool, status, next);
+        return;
+    }
     fprintf(stderr, "%slsmctl %s%s: %s", colour(stderr, COLOUR_RED), tool->command->name,
             colour(stderr, COLOUR_NONE), lsm_errmsg());
     // Failures of the machine are told with their name, mistakes speak for themselves.

@@ -373,6 +373,11 @@ void json_add_bool(cJSON *to, const char *key, bool value)
     json_checked(cJSON_AddBoolToObject(to, key, value));
 }
 
+void json_add_null(cJSON *to, const char *key)
+{
+    json_checked(cJSON_AddNullToObject(to, key));
+}
+
 void json_add_text(cJSON *to, const char *key, const char *value)
 {
     json_checked(cJSON_AddStringToObject(to, key, value));

@@ -63,6 +63,7 @@ void json_add_u64(cJSON *to, const char *key, uint64_t value); // exact, all 64 
 void json_add_i64(cJSON *to, const char *key, int64_t value);  // the same
 void json_add_double(cJSON *to, const char *key, double value);
 void json_add_bool(cJSON *to, const char *key, bool value);
+void json_add_null(cJSON *to, const char *key);
 void json_add_text(cJSON *to, const char *key, const char *value);
 // A string under `key`, or hexadecimal digits under `key`_hex when the bytes are no
 // text or `as_hex` asks for it.

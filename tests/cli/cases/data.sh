@@ -56,3 +56,10 @@ t find keyless '' --json
 "$lsmctl" scan keyless | "$lsmctl" load scanned -q && t get scanned ''
 t del keyless ''
 t get keyless ''
+# What has expired is told, as long as it is kept.
+printf 'gone\t1\texpiry_seconds=1\n' | "$lsmctl" load expired -q
+t get expired gone
+t get expired gone --json
+t get expired goner
+t find expired gone
+t get nowhere gone --json

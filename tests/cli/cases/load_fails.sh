@@ -15,7 +15,7 @@ limited()
         ulimit -f $((1200 * 2))
         "$lsmctl" "$@" 2>err
     ) | mask_volatile
-    sed 's/: cannot [^(]*/: ... /; s/[0-9]*\.vlog/N.vlog/' err
+    sed 's/: cannot [^("]*/: ... /; s/[0-9]*\.vlog/N.vlog/' err
 }
 limited load db large.tsv
 t count db
