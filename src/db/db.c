@@ -466,10 +466,15 @@ static lsm_status db_new(const lsm_options *options, bool is_read_only, struct l
     return LSM_OK;
 }
 
+static lsm_status fail_no_database(const char *path)
+{
+    return lsm_fail(LSM_NOT_FOUND, "there is no database in %s", path);
+}
+
 static lsm_status check_existence(const struct lsm_db *db, bool is_new)
 {
     if (is_new && (db->is_read_only || !db->options.create_if_missing))
-        return lsm_fail(LSM_NOT_FOUND, "there is no database in %s", db->dir->path);
+        return fail_no_database(db->dir->path);
     if (!is_new && db->options.error_if_exists)
         return lsm_fail(LSM_INVALID,
                         "there is a database in %s already, and error_if_exists is set",
@@ -480,28 +485,32 @@ static lsm_status check_existence(const struct lsm_db *db, bool is_new)
 // What a salvage was writing when it was cut short is a part of a database only.
 static lsm_status check_salvage(const struct lsm_db *db)
 {
-    const struct filename mark = filename_of(FILENAME_SALVAGING, 0);
-    lsm_status status;
-    uint64_t size;
+    struct file_facts mark;
 
     if (db->options.is_salvage)
         return LSM_OK;
-    status = file_stat(db->dir, mark.text, &size);
-    if (status == LSM_OK)
+    TRY(file_look(db->dir, filename_of(FILENAME_SALVAGING, 0).text, &mark));
+    if (mark.is_there)
         return lsm_fail(LSM_INVALID,
                         "%s: a salvage into it has not finished; unless it is running, "
                         "remove the directory and salvage again",
                         db->dir->path);
-    return status == LSM_NOT_FOUND ? LSM_OK : status;
+    return LSM_OK;
+}
+
+static lsm_status open_directory(struct lsm_db *db, const char *path)
+{
+    if (!db->is_read_only && db->options.create_if_missing)
+        return dir_open(db->env, path, true, &db->dir);
+    TRY(dir_find(db->env, path, &db->dir));
+    return db->dir == NULL ? fail_no_database(path) : LSM_OK;
 }
 
 // Looks at the directory, takes it, and looks again: only what is seen under the lock counts.
 static lsm_status take_directory(struct lsm_db *db, const char *path, bool *is_new,
                                  struct uuid *db_uuid)
 {
-    const bool may_create = !db->is_read_only && db->options.create_if_missing;
-
-    TRY(dir_open(db->env, path, may_create, &db->dir));
+    TRY(open_directory(db, path));
     TRY(check_salvage(db));
     TRY(recovery_look(db->env, db->dir, is_new, db_uuid));
     TRY(check_existence(db, *is_new));

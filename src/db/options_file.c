@@ -13,9 +13,7 @@ static lsm_status replace_file(struct dir *dir, const char *name_new, const char
     struct file *file;
     lsm_status status;
 
-    status = file_unlink(dir, name_new); // left by a crash
-    if (status != LSM_OK && status != LSM_NOT_FOUND)
-        return status;
+    TRY(file_unlink(dir, name_new)); // left by a crash
     TRY(file_open(dir, name_new, FILE_CREATE, &file));
     status = file_write_one(file, 0, bytes);
     if (status != LSM_OK) {

@@ -36,14 +36,13 @@ static lsm_status refuse_foreign(void *ctx, const char *name, uint64_t size, boo
 
 lsm_status recovery_look(struct env *env, struct dir *dir, bool *is_new, struct uuid *db_uuid)
 {
-    lsm_status status = manifest_exists(dir);
+    bool exists;
 
-    if (status == LSM_OK) {
+    TRY(manifest_exists(dir, &exists));
+    if (exists) {
         *is_new = false;
         return manifest_read_uuid(dir, db_uuid);
     }
-    if (status != LSM_NOT_FOUND)
-        return status;
     TRY(dir_list(dir, refuse_foreign, dir));
     *is_new = true;
     return env_random(env, db_uuid->bytes, sizeof db_uuid->bytes);

@@ -213,10 +213,11 @@ static struct log_file *find_file(struct salvage_log *log, uint32_t id)
 static void check_presence(struct salvage_log *log, uint32_t id, uint64_t size)
 {
     const struct filename name = filename_of(FILENAME_SEGMENT, id);
-    uint64_t found;
+    struct file_facts facts;
 
     // What is there and cannot be read has been told.
-    if (find_file(log, id) == NULL && file_stat(log->input.dir, name.text, &found) == LSM_NOT_FOUND)
+    if (find_file(log, id) == NULL && file_look(log->input.dir, name.text, &facts) == LSM_OK &&
+        !facts.is_there)
         salvage_lose(log->input.losses, name.text, 0, size, "is missing");
 }
 

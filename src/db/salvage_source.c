@@ -296,7 +296,9 @@ lsm_status salvage_source_open(const struct salvage_request *request, struct sal
     manifest_state_init(&source->state);
     epoch_bin_init(&source->bin);
     poison_init(&source->poison);
-    TRY(dir_open(request->env, request->from, false, &source->dir));
+    TRY(dir_find(request->env, request->from, &source->dir));
+    if (source->dir == NULL)
+        return lsm_fail(LSM_NOT_FOUND, "%s: there is no such directory", request->from);
     TRY(find_database(source, request->whose, &has_current));
     TRY(make_stores(source));
     return source->manifest_number == 0 ? LSM_OK : read_manifest(source, has_current);

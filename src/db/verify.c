@@ -90,11 +90,8 @@ static lsm_status verify_frames(struct frame_scan *scan, uint64_t end)
 lsm_status verify_segment(struct dir *dir, const char *name, uint64_t end)
 {
     CLEANUP(frame_scan_close) struct frame_scan scan = {.file = NULL};
-    lsm_status status = frame_scan_open(dir, name, &scan);
 
-    if (status == LSM_NOT_FOUND)
-        return lsm_fail(LSM_CORRUPT, "%s: is missing, and the manifest names it", name);
-    TRY(status);
+    TRY(frame_scan_open(dir, name, &scan));
     if (scan.limit < end)
         return lsm_fail(LSM_CORRUPT, "%s: %llu bytes, %llu are missing", name,
                         (unsigned long long)scan.limit, (unsigned long long)(end - scan.limit));

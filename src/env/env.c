@@ -5,14 +5,52 @@
 #include "base/plant.h"
 #include "env/fd_cache.h"
 
-lsm_status file_open(struct dir *dir, const char *name, enum file_mode mode, struct file **out)
+lsm_status dir_open(struct env *env, const char *path, bool create, struct dir **out)
 {
-    lsm_status status = file_open_once(dir, name, mode, out);
+    struct dir *dir;
+
+    TRY(env->ops->dir_open(env, path, create, &dir));
+    if (dir == NULL)
+        return lsm_fail(LSM_IO, "%s: there is no such directory", path);
+    *out = dir;
+    return LSM_OK;
+}
+
+static lsm_status fail_absent(const struct dir *dir, const char *name)
+{
+    return lsm_fail(LSM_IO, "%s/%s: there is no such file", dir->path, name);
+}
+
+lsm_status file_find(struct dir *dir, const char *name, enum file_mode mode, struct file **out)
+{
+    lsm_status status = file_find_once(dir, name, mode, out);
 
     if (LIKELY(status != LSM_BUSY) || dir->spare == NULL)
         return status;
     fd_cache_make_room(dir->spare);
-    return file_open_once(dir, name, mode, out);
+    return file_find_once(dir, name, mode, out);
+}
+
+lsm_status file_open(struct dir *dir, const char *name, enum file_mode mode, struct file **out)
+{
+    struct file *file;
+
+    TRY(file_find(dir, name, mode, &file));
+    if (file == NULL)
+        return fail_absent(dir, name);
+    *out = file;
+    return LSM_OK;
+}
+
+lsm_status file_stat(struct dir *dir, const char *name, uint64_t *size)
+{
+    struct file_facts facts;
+
+    TRY(file_look(dir, name, &facts));
+    if (!facts.is_there)
+        return fail_absent(dir, name);
+    *size = facts.size;
+    return LSM_OK;
 }
 
 lsm_status file_read_exact(struct file *file, uint64_t offset, void *to, size_t size)

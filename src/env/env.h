@@ -8,8 +8,12 @@
 //
 // How errors of the system become statuses: ENOSPC, EDQUOT and EFBIG are
 // LSM_NO_SPACE; ENOMEM is LSM_NO_MEMORY; EMFILE and ENFILE are LSM_BUSY; EROFS,
-// EACCES and EPERM are LSM_READ_ONLY when writing; ENOENT is LSM_NOT_FOUND;
-// everything else is LSM_IO.
+// EACCES and EPERM are LSM_READ_ONLY when writing; everything else is LSM_IO.
+//
+// That something is not there is no failure where it is asked (dir_find(), file_find(),
+// file_look()): then it is an answer. Everywhere else ENOENT is an error of the system like
+// any other, LSM_IO. No function here returns LSM_NOT_FOUND, which is the status of what an
+// application looks for: a file that has gone never looks like a key that is not there.
 
 #ifndef LSM_ENV_ENV_H
 #define LSM_ENV_ENV_H
@@ -43,13 +47,19 @@ enum file_mode {
     FILE_WRITE,  // must exist; opened for reading and writing
 };
 
+// What is under a name of a directory.
+struct file_facts {
+    bool is_there;
+    uint64_t size; // in bytes; 0 when it is not there
+};
+
 // Called by dir_list() once per name; a failure ends the listing.
 typedef lsm_status (*dir_list_fn)(void *ctx, const char *name, uint64_t size, bool is_regular);
 
 struct env_ops {
     // Opens the directory at `path`; with `create`, makes it (mode 0700) and its
-    // missing parents first, and syncs the parents. LSM_NOT_FOUND when there is
-    // none, LSM_INVALID when the path names something else.
+    // missing parents first, and syncs the parents. `*out` is NULL when there is
+    // none, which `create` excludes; LSM_INVALID when the path names something else.
     lsm_status (*dir_open)(struct env *env, const char *path, bool create, struct dir **out);
     void (*dir_close)(struct dir *dir);
     // Makes names created, renamed and removed in the directory durable.
@@ -62,13 +72,16 @@ struct env_ops {
     void (*dir_unlock)(struct dir_lock *lock);
 
     // Descriptors are opened with O_CLOEXEC and O_NOFOLLOW; anything but a
-    // regular file is refused with LSM_INVALID. New files have mode 0600.
+    // regular file is refused with LSM_INVALID. New files have mode 0600. `*out` is NULL
+    // when there is no file of that name, which FILE_CREATE excludes.
     lsm_status (*file_open)(struct dir *dir, const char *name, enum file_mode mode,
                             struct file **out);
     lsm_status (*file_rename)(struct dir *dir, const char *from, const char *to);
+    // Afterwards nothing has the name: LSM_OK, too, when nothing had it before.
     lsm_status (*file_unlink)(struct dir *dir, const char *name);
-    // The size of a file that is not open. LSM_NOT_FOUND when there is none.
-    lsm_status (*file_stat)(struct dir *dir, const char *name, uint64_t *size);
+    // Looks at a file without opening it; that there is none is an answer. LSM_INVALID for
+    // anything but a regular file.
+    lsm_status (*file_look)(struct dir *dir, const char *name, struct file_facts *out);
 
     // Reads until `size` bytes or the end of the file: `*got` is less than `size`
     // only there.
@@ -116,9 +129,12 @@ struct env *env_posix(void);
 lsm_status env_memory_new(struct env **out);
 void env_memory_free(struct env *env);
 
-static inline lsm_status dir_open(struct env *env, const char *path, bool create, struct dir **out)
+// LSM_IO when there is no such directory.
+lsm_status dir_open(struct env *env, const char *path, bool create, struct dir **out);
+// Opens it if it is there: else `*out` is NULL.
+static inline lsm_status dir_find(struct env *env, const char *path, struct dir **out)
 {
-    return env->ops->dir_open(env, path, create, out);
+    return env->ops->dir_open(env, path, false, out);
 }
 
 static inline void dir_close(struct dir *dir)
@@ -148,11 +164,15 @@ static inline void dir_unlock(struct env *env, struct dir_lock *lock)
         env->ops->dir_unlock(lock);
 }
 
-// When the system has no descriptor left, the directory's descriptor cache makes room and it
-// is tried once more. The caller holds no lock of a rank from LOCK_TABLES on.
+// LSM_IO when there is no such file. When the system has no descriptor left, the directory's
+// descriptor cache makes room and it is tried once more. The caller holds no lock of a rank
+// from LOCK_TABLES on.
 lsm_status file_open(struct dir *dir, const char *name, enum file_mode mode, struct file **out);
-// For who does: does not try again.
-static inline lsm_status file_open_once(struct dir *dir, const char *name, enum file_mode mode,
+// The same for a file that need not be there: then `*out` is NULL. `mode` is not FILE_CREATE.
+lsm_status file_find(struct dir *dir, const char *name, enum file_mode mode, struct file **out);
+// For who holds such a lock: does not try again. `*out` is NULL when there is no such file,
+// which FILE_CREATE excludes.
+static inline lsm_status file_find_once(struct dir *dir, const char *name, enum file_mode mode,
                                         struct file **out)
 {
     return dir->env->ops->file_open(dir, name, mode, out);
@@ -168,10 +188,12 @@ static inline lsm_status file_unlink(struct dir *dir, const char *name)
     return dir->env->ops->file_unlink(dir, name);
 }
 
-static inline lsm_status file_stat(struct dir *dir, const char *name, uint64_t *size)
+static inline lsm_status file_look(struct dir *dir, const char *name, struct file_facts *out)
 {
-    return dir->env->ops->file_stat(dir, name, size);
+    return dir->env->ops->file_look(dir, name, out);
 }
+// The size of a file that is there: LSM_IO when it is not.
+lsm_status file_stat(struct dir *dir, const char *name, uint64_t *size);
 
 static inline lsm_status file_read(struct file *file, uint64_t offset, void *to, size_t size,
                                    size_t *got)

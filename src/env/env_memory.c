@@ -53,11 +53,6 @@ static lsm_status fail_memory(const char *name, size_t size)
     return lsm_fail(LSM_NO_MEMORY, "%s: %zu bytes", name, size);
 }
 
-static lsm_status fail_absent(const char *name)
-{
-    return lsm_fail(LSM_NOT_FOUND, "%s: there is no such file", name);
-}
-
 // --- directories ---
 
 static lsm_status memory_dir_open(struct env *env, const char *path, bool create, struct dir **out)
@@ -78,6 +73,10 @@ static lsm_status memory_dir_open(struct env *env, const char *path, bool create
     status = memory_folder_open_locked(tree, canonical, create, &d->folder);
     mutex_unlock(&tree->mu);
     TRY(status);
+    if (d->folder == NULL) {
+        *out = NULL;
+        return LSM_OK;
+    }
     *out = &MOVE(d)->base;
     return LSM_OK;
 }
@@ -187,6 +186,7 @@ static void memory_dir_unlock(struct dir_lock *lock)
 
 // --- names ---
 
+// `*out` is NULL when there is no such file.
 static lsm_status open_node_locked(struct dir *dir, const char *name, enum file_mode mode,
                                    struct memory_node **out)
 {
@@ -204,9 +204,8 @@ static lsm_status open_node_locked(struct dir *dir, const char *name, enum file_
         node->next = folder->nodes;
         folder->nodes = node;
     }
-    if (node == NULL)
-        return fail_absent(name);
-    node->handle_count++;
+    if (node != NULL)
+        node->handle_count++;
     *out = node;
     return LSM_OK;
 }
@@ -228,6 +227,10 @@ static lsm_status memory_file_open(struct dir *dir, const char *name, enum file_
     status = open_node_locked(dir, name, mode, &f->node);
     mutex_unlock(&tree->mu);
     TRY(status);
+    if (f->node == NULL) {
+        *out = NULL;
+        return LSM_OK;
+    }
     *out = &MOVE(f)->base;
     return LSM_OK;
 }
@@ -250,16 +253,14 @@ static lsm_status memory_file_unlink(struct dir *dir, const char *name)
     struct memory_tree *tree = tree_of(dir->env);
     struct memory_node *orphan = NULL;
     struct memory_node **at;
-    bool is_there;
 
     mutex_lock(&tree->mu);
     at = memory_node_link_locked(folder_of(dir), name);
-    is_there = *at != NULL;
-    if (is_there)
+    if (*at != NULL)
         orphan = unlink_locked(at);
     mutex_unlock(&tree->mu);
     memory_node_free(orphan);
-    return is_there ? LSM_OK : fail_absent(name);
+    return LSM_OK;
 }
 
 // Gives the file called `from` the name `*to`, an allocation that it takes.
@@ -271,7 +272,7 @@ static lsm_status rename_locked(struct dir *dir, const char *from, char **to,
     struct memory_node **target;
 
     if (node == NULL)
-        return fail_absent(from);
+        return lsm_fail(LSM_IO, "%s/%s: there is no such file", dir->path, from);
     if (strcmp(from, *to) == 0)
         return LSM_OK;
     if (memory_has_subfolder_locked(tree_of(dir->env), folder, *to))
@@ -302,17 +303,18 @@ static lsm_status memory_file_rename(struct dir *dir, const char *from, const ch
     return status;
 }
 
-static lsm_status memory_file_stat(struct dir *dir, const char *name, uint64_t *size)
+static lsm_status memory_file_look(struct dir *dir, const char *name, struct file_facts *out)
 {
     struct memory_tree *tree = tree_of(dir->env);
     const struct memory_node *node;
 
     mutex_lock(&tree->mu);
     node = memory_node_find_locked(folder_of(dir), name);
+    *out = (struct file_facts){.is_there = node != NULL};
     if (node != NULL)
-        *size = memory_node_size(node);
+        out->size = memory_node_size(node);
     mutex_unlock(&tree->mu);
-    return node == NULL ? fail_absent(name) : LSM_OK;
+    return LSM_OK;
 }
 
 // --- content ---
@@ -446,7 +448,7 @@ lsm_status env_memory_new(struct env **out)
         .file_open = memory_file_open,
         .file_rename = memory_file_rename,
         .file_unlink = memory_file_unlink,
-        .file_stat = memory_file_stat,
+        .file_look = memory_file_look,
         .file_read = memory_file_read,
         .file_write = memory_file_write,
         .file_sync = memory_file_sync,

@@ -148,6 +148,10 @@ static lsm_status posix_dir_open(struct env *env, const char *path, bool create,
     if (create)
         TRY(make_directory(path));
     d->fd = open_directory(path);
+    if (d->fd < 0 && errno == ENOENT && !create) {
+        *out = NULL;
+        return LSM_OK;
+    }
     if (d->fd < 0)
         return fail_directory(INTENT_READ, "open directory", path);
     *out = &MOVE(d)->base;
@@ -256,6 +260,10 @@ static lsm_status posix_file_open(struct dir *dir, const char *name, enum file_m
     // Without O_NONBLOCK, opening a pipe would wait for its other end.
     f->fd =
         posix_open(posix_dir(dir)->fd, name, open_flags(mode) | O_NOFOLLOW | O_NONBLOCK, FILE_MODE);
+    if (f->fd < 0 && errno == ENOENT && mode != FILE_CREATE) {
+        *out = NULL;
+        return LSM_OK;
+    }
     if (f->fd < 0)
         return posix_fail_open(mode == FILE_READ ? INTENT_READ : INTENT_WRITE,
                                mode == FILE_CREATE ? "create" : "open", dir->path, name);
@@ -281,20 +289,24 @@ static lsm_status posix_file_rename(struct dir *dir, const char *from, const cha
 
 static lsm_status posix_file_unlink(struct dir *dir, const char *name)
 {
-    if (RETRY(unlinkat(posix_dir(dir)->fd, name, 0)) != 0)
+    if (RETRY(unlinkat(posix_dir(dir)->fd, name, 0)) != 0 && errno != ENOENT)
         return posix_fail(INTENT_WRITE, "remove", name);
     return LSM_OK;
 }
 
-static lsm_status posix_file_stat(struct dir *dir, const char *name, uint64_t *size)
+static lsm_status posix_file_look(struct dir *dir, const char *name, struct file_facts *out)
 {
     struct stat st;
 
-    if (RETRY(fstatat(posix_dir(dir)->fd, name, &st, AT_SYMLINK_NOFOLLOW)) != 0)
-        return posix_fail(INTENT_READ, "examine", name);
+    if (RETRY(fstatat(posix_dir(dir)->fd, name, &st, AT_SYMLINK_NOFOLLOW)) != 0) {
+        if (errno != ENOENT)
+            return posix_fail(INTENT_READ, "examine", name);
+        *out = (struct file_facts){.is_there = false};
+        return LSM_OK;
+    }
     if (!S_ISREG(st.st_mode))
         return lsm_fail(LSM_INVALID, "%s/%s: is not a regular file", dir->path, name);
-    *size = (uint64_t)st.st_size;
+    *out = (struct file_facts){.is_there = true, .size = (uint64_t)st.st_size};
     return LSM_OK;
 }
 
@@ -550,7 +562,7 @@ struct env *env_posix(void)
         .file_open = posix_file_open,
         .file_rename = posix_file_rename,
         .file_unlink = posix_file_unlink,
-        .file_stat = posix_file_stat,
+        .file_look = posix_file_look,
         .file_read = posix_file_read,
         .file_write = posix_file_write,
         .file_sync = posix_file_sync,

@@ -205,14 +205,12 @@ static lsm_status open_file_locked(struct eventlog *log)
     struct filename name = filename_of(FILENAME_EVENTS, 0);
     CLEANUP(file_closep) struct file *file = NULL;
     uint64_t size = 0;
-    lsm_status status;
 
     if (log->file != NULL)
         return LSM_OK;
-    status = file_open_once(log->dir, name.text, FILE_WRITE, &file);
-    if (status == LSM_NOT_FOUND)
-        status = file_open_once(log->dir, name.text, FILE_CREATE, &file);
-    TRY(status);
+    TRY(file_find_once(log->dir, name.text, FILE_WRITE, &file));
+    if (file == NULL)
+        TRY(file_find_once(log->dir, name.text, FILE_CREATE, &file));
     TRY(file_size(file, &size));
     log->file = MOVE(file);
     log->size = size;

@@ -110,16 +110,14 @@ static void release_retired(struct epoch_node *node)
 static lsm_status open_file_new(struct cached_file *cf, struct open_file **out)
 {
     CLEANUP(open_file_freep) struct open_file *open = mem_alloc_zeroed(1, sizeof *open);
-    lsm_status status;
 
     if (open == NULL)
         return lsm_fail(LSM_NO_MEMORY, "%s: %zu bytes", cf->name, sizeof *open);
     open->cache = cf->cache;
     atomic_fetch_add_explicit(&cf->cache->reference_count, 1, memory_order_relaxed);
-    status = file_open(cf->dir, cf->name, FILE_READ, &open->file);
-    if (status == LSM_NOT_FOUND) // must never look like a key that is not there
+    TRY(file_find(cf->dir, cf->name, FILE_READ, &open->file));
+    if (open->file == NULL) // only files that the manifest names are cached
         return lsm_fail(LSM_CORRUPT, "%s: the file is missing", cf->name);
-    TRY(status);
     *out = MOVE(open);
     return LSM_OK;
 }

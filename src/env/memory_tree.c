@@ -109,8 +109,10 @@ lsm_status memory_folder_open_locked(struct memory_tree *tree, const char *path,
         child = folder_find_locked(tree, path, end);
         if (child == NULL && *find_link_locked(folder, path + start, end - start) != NULL)
             return lsm_fail(LSM_INVALID, "%s: is not a directory", path);
-        if (child == NULL && !create)
-            return lsm_fail(LSM_NOT_FOUND, "%s: there is no such directory", path);
+        if (child == NULL && !create) {
+            *out = NULL;
+            return LSM_OK;
+        }
         if (child == NULL)
             TRY(folder_new_locked(tree, path, end, &child));
         folder = child;

@@ -29,7 +29,8 @@ void memory_tree_release(struct memory_tree *tree);
 // it has a "..".
 bool canonical_path(const char *path, char *to);
 
-// Walks down `path`, which is canonical, from the root; with `create`, makes what is missing.
+// Walks down `path`, which is canonical, from the root; with `create`, makes what is missing,
+// otherwise `*out` is NULL when something is.
 lsm_status memory_folder_open_locked(struct memory_tree *tree, const char *path, bool create,
                                      struct memory_folder **out);
 // The name of `child` in `folder`, or NULL when it is not directly in it.

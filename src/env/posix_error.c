@@ -20,8 +20,6 @@ static lsm_status status_of(int error, enum intent intent)
     case EACCES:
     case EPERM:
         return intent == INTENT_WRITE ? LSM_READ_ONLY : LSM_IO;
-    case ENOENT:
-        return LSM_NOT_FOUND;
     default:
         return LSM_IO;
     }
@@ -52,6 +50,10 @@ lsm_status posix_fail_open(enum intent intent, const char *what, const char *pat
     // What O_NOFOLLOW, O_RDWR and O_NONBLOCK say of links, directories and pipes.
     if (error == ELOOP || error == EISDIR || error == ENXIO)
         return lsm_fail(LSM_INVALID, "%s/%s: is not a regular file", path, name);
+    // Of a file that is to be made, which has no other directory above it.
+    if (error == ENOENT)
+        return lsm_fail(LSM_IO, "%s/%s: cannot %s: the directory has been removed", path, name,
+                        what);
     return lsm_fail(status_of(error, intent), "%s/%s: cannot %s: %s", path, name, what,
                     strerrordesc_np(error));
 }

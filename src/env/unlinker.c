@@ -129,13 +129,11 @@ static struct unlinker_item *take_oldest(struct unlinker *u)
     return item;
 }
 
-// A name that is gone already counts as removed.
 static lsm_status unlink_item(struct unlinker *u, const struct unlinker_item *item)
 {
     struct filename name = filename_of(item->kind, item->number);
-    lsm_status status = file_unlink(u->dir, name.text);
 
-    return status == LSM_NOT_FOUND ? LSM_OK : status;
+    return file_unlink(u->dir, name.text);
 }
 
 static void keep_for_later(struct unlinker *u, struct unlinker_item *item, lsm_status status)

@@ -44,15 +44,15 @@ struct manifest_state {
 void manifest_state_init(struct manifest_state *state);
 void manifest_state_release(struct manifest_state *state);
 
-// Whether the directory holds a database: CURRENT is there. LSM_NOT_FOUND when it is
+// Whether the directory holds a database: CURRENT is there. It does not when it is
 // empty, or holds only files that are not ours or that a creation has left which did
 // not reach its CURRENT: segments without a frame, a manifest with nothing but its
 // first snapshot. LSM_CORRUPT when there are tables, commits or edits but no CURRENT
 // (with advice in the words).
-lsm_status manifest_exists(struct dir *dir);
+lsm_status manifest_exists(struct dir *dir, bool *exists);
 // Removes what such a creation has left, as far as it can be told from the files of
 // others; `segment_id_max` is the highest number of a segment that stays, or 0.
-// manifest_exists() has just returned LSM_NOT_FOUND.
+// manifest_exists() has just said no.
 lsm_status manifest_remove_unborn(struct dir *dir, uint64_t *segment_id_max);
 
 // The uuid of the database, from CURRENT: what the stores need before the manifest

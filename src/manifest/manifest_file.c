@@ -120,9 +120,7 @@ lsm_status current_prepare(struct dir *dir, const struct uuid *db_uuid,
     lsm_status status;
 
     // One that a crash or a failure has left: nothing reads it.
-    status = file_unlink(dir, name.text);
-    if (status != LSM_OK && status != LSM_NOT_FOUND)
-        return status;
+    TRY(file_unlink(dir, name.text));
     file_header_encode(&header, bytes);
     TRY(create_file(dir, name.text, slice_make(bytes, sizeof bytes), &file));
     status = file_close(file);
@@ -133,6 +131,17 @@ lsm_status current_prepare(struct dir *dir, const struct uuid *db_uuid,
 
 // --- reading ---
 
+static lsm_status open_known(struct dir *dir, const char *name, struct file **out)
+{
+    struct file *file;
+
+    TRY(file_find(dir, name, FILE_READ, &file));
+    if (file == NULL)
+        return lsm_fail(LSM_CORRUPT, "%s: offset 0: the file is missing", name);
+    *out = file;
+    return LSM_OK;
+}
+
 lsm_status current_read(struct dir *dir, struct file_header *out)
 {
     struct filename name = filename_of(FILENAME_CURRENT, 0);
@@ -140,7 +149,7 @@ lsm_status current_read(struct dir *dir, struct file_header *out)
     uint8_t bytes[FILE_HEADER_SIZE];
     uint64_t size;
 
-    TRY(file_open(dir, name.text, FILE_READ, &file));
+    TRY(open_known(dir, name.text, &file));
     TRY(file_size(file, &size));
     if (size != FILE_HEADER_SIZE)
         return lsm_fail(LSM_CORRUPT, "%s: offset 0: %llu bytes where %d are expected", name.text,
@@ -155,7 +164,7 @@ lsm_status manifest_file_load(struct dir *dir, const char *name, struct file_hea
     CLEANUP(file_closep) struct file *file = NULL;
     uint64_t size;
 
-    TRY(file_open(dir, name, FILE_READ, &file));
+    TRY(open_known(dir, name, &file));
     TRY(file_size(file, &size));
     if (size > MANIFEST_FILE_SIZE_MAX)
         return lsm_fail(LSM_CORRUPT, "%s: offset 0: a manifest cannot have %llu bytes", name,

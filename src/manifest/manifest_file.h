@@ -48,11 +48,11 @@ lsm_status current_prepare(struct dir *dir, const struct uuid *db_uuid,
 
 // --- reading ---
 
-// The content of CURRENT; LSM_NOT_FOUND when there is none.
+// The content of CURRENT, which a database has: LSM_CORRUPT when there is none.
 lsm_status current_read(struct dir *dir, struct file_header *out);
 
 // Reads a whole manifest file and checks its header. `*bytes` is grown and filled; the
-// caller releases it.
+// caller releases it. LSM_CORRUPT, too, when there is no such file.
 lsm_status manifest_file_load(struct dir *dir, const char *name, struct file_header *header,
                               lsm_buf *bytes);
 

@@ -112,12 +112,8 @@ static lsm_status load_named(struct dir *dir, const struct file_header *current,
                              lsm_buf *bytes)
 {
     struct file_header header;
-    lsm_status status = manifest_file_load(dir, name, &header, bytes);
 
-    if (status == LSM_NOT_FOUND)
-        return lsm_fail(LSM_CORRUPT, "CURRENT: offset 0: names %s, which is not there", name);
-    if (status != LSM_OK)
-        return status;
+    TRY(manifest_file_load(dir, name, &header, bytes));
     if (!uuid_equal(&header.db_uuid, &current->db_uuid) ||
         !uuid_equal(&header.file_uuid, &current->file_uuid) || header.number != current->number)
         return lsm_fail(LSM_CORRUPT, "%s: offset 0: is not the manifest that CURRENT names", name);

@@ -295,15 +295,17 @@ static lsm_status has_content(struct dir *dir, const struct found_file *file, bo
     return LSM_OK;
 }
 
-lsm_status manifest_exists(struct dir *dir)
+lsm_status manifest_exists(struct dir *dir, bool *exists)
 {
     CLEANUP(found_files_release) struct found_files found = {.items = NULL};
     struct filename current = filename_of(FILENAME_CURRENT, 0);
-    uint64_t size;
-    lsm_status status = file_stat(dir, current.text, &size);
+    struct file_facts facts;
 
-    if (status != LSM_NOT_FOUND)
-        return status;
+    TRY(file_look(dir, current.text, &facts));
+    if (facts.is_there) {
+        *exists = true;
+        return LSM_OK;
+    }
     TRY(find_files(dir, &found));
     for (size_t i = 0; i < found.count; i++) {
         bool has_lived;
@@ -315,7 +317,8 @@ lsm_status manifest_exists(struct dir *dir)
                             "backup, or salvage the directory with lsmctl",
                             dir->path, found.items[i].name.text);
     }
-    return lsm_fail(LSM_NOT_FOUND, "%s: there is no database", dir->path);
+    *exists = false;
+    return LSM_OK;
 }
 
 // Whether a file is of our kind, whatever database it was meant for.

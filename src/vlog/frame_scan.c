@@ -20,12 +20,24 @@ static lsm_status read_file_header(struct frame_scan *scan)
                               &scan->header);
 }
 
+// Whoever scans a segment knows of it, by what names it or by a list of the directory.
+static lsm_status open_known(struct dir *dir, const char *name, struct file **out)
+{
+    struct file *file;
+
+    TRY(file_find(dir, name, FILE_READ, &file));
+    if (file == NULL)
+        return lsm_fail(LSM_CORRUPT, "%s: offset 0: the segment is missing", name);
+    *out = file;
+    return LSM_OK;
+}
+
 lsm_status frame_scan_open(struct dir *dir, const char *name, struct frame_scan *out)
 {
     struct frame_scan scan = {0};
     lsm_status status;
 
-    TRY(file_open(dir, name, FILE_READ, &scan.file));
+    TRY(open_known(dir, name, &scan.file));
     status = read_file_header(&scan);
     if (status != LSM_OK) {
         file_close_quietly(scan.file);
@@ -41,7 +53,7 @@ lsm_status frame_scan_open_as(struct dir *dir, const char *name, const struct fi
     struct frame_scan scan = {.header = *header};
     lsm_status status;
 
-    TRY(file_open(dir, name, FILE_READ, &scan.file));
+    TRY(open_known(dir, name, &scan.file));
     status = file_size(scan.file, &scan.limit);
     if (status != LSM_OK) {
         file_close_quietly(scan.file);

@@ -23,7 +23,7 @@ struct frame_scan {
 };
 
 // Opens a file of the directory and reads its header, which must be a segment's.
-// LSM_CORRUPT when it is not. On failure there is nothing to close.
+// LSM_CORRUPT when it is not, or is not there. On failure there is nothing to close.
 lsm_status frame_scan_open(struct dir *dir, const char *name, struct frame_scan *out);
 // The same with what the header must have said, when it is known from elsewhere: the file's is
 // not read. A frame that verifies proves it.

@@ -90,11 +90,8 @@ lsm_status log_walk_open(const struct log_walk *walk, const struct log_link *lin
                          struct frame_scan *out)
 {
     struct filename name = segment_name(link->id);
-    lsm_status status = frame_scan_open(walk->store->dir, name.text, out);
 
-    if (status == LSM_NOT_FOUND)
-        return lsm_fail(LSM_CORRUPT, "%s: offset 0: a segment of the log is missing", name.text);
-    TRY(status);
+    TRY(frame_scan_open(walk->store->dir, name.text, out));
     if (is_of_database(walk, out, link->id) && uuid_equal(&out->header.file_uuid, &link->uuid))
         return LSM_OK;
     frame_scan_close(out);

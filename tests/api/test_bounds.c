@@ -92,6 +92,8 @@ static lsm_status counting_open(struct dir *dir, const char *name, enum file_mod
     size_t open;
 
     TRY(env_posix()->ops->file_open(dir, name, mode, out));
+    if (*out == NULL) // there is none
+        return LSM_OK;
     atomic_fetch_add(&files.opens, 1);
     open = atomic_fetch_add(&files.open, 1) + 1;
     if (open > atomic_load(&files.peak)) // one thread: the scheduler is manual

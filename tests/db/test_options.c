@@ -160,9 +160,9 @@ Test(options, a_path_without_a_directory_is_in_the_current_one)
     assert_ok(lsm_options_save(options, "options"));
     assert_ok(lsm_options_load(options, "options"));
     assert_ok(lsm_options_load(options, path));
-    assert_status(lsm_options_load(options, "/no such file"), LSM_NOT_FOUND);
-    assert_status(lsm_options_load(options, "/no such directory/options"), LSM_NOT_FOUND);
-    assert_status(lsm_options_save(options, "/no such directory/options"), LSM_NOT_FOUND);
+    assert_status(lsm_options_load(options, "/no such file"), LSM_IO);
+    assert_status(lsm_options_load(options, "/no such directory/options"), LSM_IO);
+    assert_status(lsm_options_save(options, "/no such directory/options"), LSM_IO);
 }
 
 Test(options, a_file_has_comments_empty_lines_and_spaces)

@@ -209,9 +209,9 @@ TEST_EACH(open_modes_say_whether_the_file_exists)
     struct file *file = NULL;
     uint64_t size;
 
-    assert_status(file_open(f->dir, "f", FILE_READ, &file), LSM_NOT_FOUND);
-    assert_status(file_open(f->dir, "f", FILE_WRITE, &file), LSM_NOT_FOUND);
-    assert_status(file_stat(f->dir, "f", &size), LSM_NOT_FOUND);
+    assert_status(file_open(f->dir, "f", FILE_READ, &file), LSM_IO);
+    assert_status(file_open(f->dir, "f", FILE_WRITE, &file), LSM_IO);
+    assert_status(file_stat(f->dir, "f", &size), LSM_IO);
     create_closed(f, "f", "abc");
     assert_status(file_open(f->dir, "f", FILE_CREATE, &file), LSM_IO);
     cr_assert(file == NULL);
@@ -253,7 +253,7 @@ TEST_EACH(renaming_replaces_the_target)
     create_closed(f, "to", "old");
     assert_ok(file_rename(f->dir, "from", "to"));
     assert_text(f, "to", "new");
-    assert_status(file_rename(f->dir, "from", "to"), LSM_NOT_FOUND);
+    assert_status(file_rename(f->dir, "from", "to"), LSM_IO);
     assert_ok(file_rename(f->dir, "to", "to"));
     assert_text(f, "to", "new");
 }
@@ -276,7 +276,39 @@ TEST_EACH(an_open_file_outlives_its_name)
     assert_ok(file_close(unlinked));
     assert_ok(file_close(replaced));
     assert_text(f, "g", "third");
-    assert_status(file_unlink(f->dir, "f"), LSM_NOT_FOUND);
+    assert_ok(file_unlink(f->dir, "f")); // what is to be gone may have gone
+}
+
+// Who asks whether something is there is told; for who needs it, its absence is a failure.
+TEST_EACH(that_something_is_not_there_is_an_answer_where_it_is_asked)
+{
+    struct file_facts facts = {.is_there = true, .size = 1};
+    struct file *file = (struct file *)&facts;
+    struct dir *dir = (struct dir *)&facts;
+    char path[100];
+
+    snprintf(path, sizeof path, "%s/missing", f->path);
+    assert_ok(dir_find(f->env, path, &dir));
+    cr_assert(dir == NULL);
+    assert_ok(file_find(f->dir, "f", FILE_READ, &file));
+    cr_assert(file == NULL);
+    file = (struct file *)&facts;
+    assert_ok(file_find(f->dir, "f", FILE_WRITE, &file));
+    cr_assert(file == NULL);
+    assert_ok(file_look(f->dir, "f", &facts));
+    cr_assert(not(facts.is_there));
+    cr_assert(eq(u64, facts.size, 0));
+
+    create_closed(f, "f", "abc");
+    assert_ok(file_look(f->dir, "f", &facts));
+    cr_assert(facts.is_there);
+    cr_assert(eq(u64, facts.size, 3));
+    assert_ok(file_find(f->dir, "f", FILE_READ, &file));
+    cr_assert(file != NULL);
+    file_close_quietly(file);
+    assert_ok(dir_find(f->env, f->path, &dir));
+    cr_assert(dir != NULL);
+    dir_close(dir);
 }
 
 struct listing {
@@ -330,7 +362,7 @@ TEST_EACH(opening_a_directory_that_is_not_there_fails)
     char path[100];
 
     snprintf(path, sizeof path, "%s/missing", f->path);
-    assert_status(dir_open(f->env, path, false, &dir), LSM_NOT_FOUND);
+    assert_status(dir_open(f->env, path, false, &dir), LSM_IO);
     create_closed(f, "file", "");
     snprintf(path, sizeof path, "%s/file", f->path);
     assert_status(dir_open(f->env, path, false, &dir), LSM_INVALID);

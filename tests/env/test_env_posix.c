@@ -144,7 +144,7 @@ Test(posix, a_relative_path_is_made_below_the_working_directory)
     dir_close(dir);
     assert_ok(dir_open(f.env, "/", true, &dir));
     dir_close(dir);
-    assert_status(dir_open(f.env, "", true, &dir), LSM_NOT_FOUND);
+    assert_status(dir_open(f.env, "", true, &dir), LSM_IO);
 }
 
 Test(posix, errors_of_the_system_become_statuses)
@@ -322,6 +322,32 @@ Test(posix, a_second_path_to_the_directory_is_no_way_around_the_lock)
         dir_close(alias);
     }
     dir_unlock(f.env, lock);
+    dir_close(dir);
+}
+
+// What has been removed with its files goes on being held; nothing can be made in it.
+Test(posix, a_directory_that_is_removed_while_open_fails_and_says_so)
+{
+    struct dir_lock *lock = NULL;
+    struct file *file = NULL;
+    struct file_facts facts;
+    struct dir *dir = NULL;
+    uint64_t size;
+
+    assert_ok(dir_open(f.env, path_of("gone"), true, &dir));
+    cr_assert(rmdir(path_of("gone")) == 0);
+    assert_status(file_open(dir, "f", FILE_CREATE, &file), LSM_IO);
+    cr_assert(strstr(lsm_errmsg(), "gone/f: cannot create: the directory has been removed") !=
+              NULL);
+    assert_status(dir_lock(dir, "LOCK", &lock), LSM_IO);
+    cr_assert(strstr(lsm_errmsg(), "the directory has been removed") != NULL);
+    assert_status(file_rename(dir, "f", "g"), LSM_IO);
+    assert_status(file_open(dir, "f", FILE_READ, &file), LSM_IO);
+    assert_status(file_stat(dir, "f", &size), LSM_IO);
+    assert_ok(file_look(dir, "f", &facts));
+    cr_assert(not(facts.is_there));
+    assert_ok(file_unlink(dir, "f"));
+    cr_assert(file == NULL && lock == NULL);
     dir_close(dir);
 }
 

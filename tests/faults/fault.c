@@ -133,16 +133,18 @@ static void before_on_name(struct dir *dir, unsigned op, const char *name, bool 
 
 // --- the watched calls ---
 
-static lsm_status count_handle(lsm_status status)
-{
-    state.open_handles += status == LSM_OK;
-    return status;
-}
+// A call that opens may find nothing to open.
+#define COUNT_HANDLE(call_, out_)                                                                  \
+    __extension__({                                                                                \
+        const lsm_status count_status_ = (call_);                                                  \
+        state.open_handles += count_status_ == LSM_OK && *(out_) != NULL;                          \
+        count_status_;                                                                             \
+    })
 
 static lsm_status watched_dir_open(struct env *env, const char *path, bool create, struct dir **out)
 {
     before(env, (struct call){.op = SIM_OP_OPEN, .kind = SIM_DIRECTORY, .is_writing = create});
-    return count_handle(state.real->dir_open(env, path, create, out));
+    return COUNT_HANDLE(state.real->dir_open(env, path, create, out), out);
 }
 
 static void watched_dir_close(struct dir *dir)
@@ -166,7 +168,7 @@ static lsm_status watched_dir_list(struct dir *dir, dir_list_fn fn, void *ctx)
 static lsm_status watched_dir_lock(struct dir *dir, const char *name, struct dir_lock **out)
 {
     before_on_name(dir, SIM_OP_OPEN, name, true);
-    return count_handle(state.real->dir_lock(dir, name, out));
+    return COUNT_HANDLE(state.real->dir_lock(dir, name, out), out);
 }
 
 static void watched_dir_unlock(struct dir_lock *lock)
@@ -179,7 +181,7 @@ static lsm_status watched_file_open(struct dir *dir, const char *name, enum file
                                     struct file **out)
 {
     before_on_name(dir, SIM_OP_OPEN, name, mode != FILE_READ);
-    return count_handle(state.real->file_open(dir, name, mode, out));
+    return COUNT_HANDLE(state.real->file_open(dir, name, mode, out), out);
 }
 
 static lsm_status watched_file_rename(struct dir *dir, const char *from, const char *to)
@@ -194,10 +196,10 @@ static lsm_status watched_file_unlink(struct dir *dir, const char *name)
     return state.real->file_unlink(dir, name);
 }
 
-static lsm_status watched_file_stat(struct dir *dir, const char *name, uint64_t *size)
+static lsm_status watched_file_look(struct dir *dir, const char *name, struct file_facts *out)
 {
     before_on_name(dir, SIM_OP_STAT, name, false);
-    return state.real->file_stat(dir, name, size);
+    return state.real->file_look(dir, name, out);
 }
 
 static lsm_status watched_file_read(struct file *file, uint64_t offset, void *to, size_t size,
@@ -285,7 +287,7 @@ void fault_watch(struct sim *sim)
         state.watched.file_open = watched_file_open;
         state.watched.file_rename = watched_file_rename;
         state.watched.file_unlink = watched_file_unlink;
-        state.watched.file_stat = watched_file_stat;
+        state.watched.file_look = watched_file_look;
         state.watched.file_read = watched_file_read;
         state.watched.file_write = watched_file_write;
         state.watched.file_sync = watched_file_sync;

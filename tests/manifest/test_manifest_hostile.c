@@ -312,7 +312,7 @@ Test(manifest_hostile, a_manifest_read_by_number_must_be_of_the_database_and_num
     struct version *version;
 
     assert_status(manifest_read_numbered(&s->tables, &s->segments, 9, &read, &version),
-                  LSM_NOT_FOUND);
+                  LSM_CORRUPT);
     forge(&frames, &edit);
     put_file(FORGED_NAME, &header, &frames);
     assert_ok(manifest_read_numbered(&s->tables, &s->segments, 9, &read, &version));
@@ -388,7 +388,7 @@ Test(manifest_hostile, a_scan_tells_edits_from_what_is_none)
     put_mixed_file();
     assert_ok(manifest_scan(life.stores.dir, FORGED_NAME, tell, &teller));
     cr_assert(eq(str, teller.seen, "e-e--"));
-    assert_status(manifest_scan(life.stores.dir, "MANIFEST-000999", tell, &teller), LSM_NOT_FOUND);
+    assert_status(manifest_scan(life.stores.dir, "MANIFEST-000999", tell, &teller), LSM_CORRUPT);
 }
 
 Test(manifest_hostile, a_scan_ends_when_its_caller_has_seen_enough)

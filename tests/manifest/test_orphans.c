@@ -199,15 +199,25 @@ static void lose_current(void)
     assert_ok(file_unlink(life.stores.dir, "CURRENT"));
 }
 
+static void assert_no_database(struct dir *dir)
+{
+    bool exists;
+
+    assert_ok(manifest_exists(dir, &exists));
+    cr_assert(not(exists));
+}
+
 Test(orphans, an_empty_directory_holds_no_database)
 {
     struct sim *empty = sim_with_dir(2);
     struct dir *dir;
     uint64_t id_max = 7;
+    bool exists;
 
-    assert_ok(manifest_exists(life.stores.dir));
+    assert_ok(manifest_exists(life.stores.dir, &exists));
+    cr_assert(exists);
     assert_ok(dir_open(sim_env(empty), DB_DIR, false, &dir));
-    assert_status(manifest_exists(dir), LSM_NOT_FOUND);
+    assert_no_database(dir);
     assert_ok(manifest_remove_unborn(dir, &id_max));
     cr_assert(eq(u64, id_max, 0));
     dir_close(dir);
@@ -218,7 +228,7 @@ Test(orphans, a_database_without_current_is_damaged)
 {
     play(1);
     lose_current();
-    assert_status(manifest_exists(life.stores.dir), LSM_CORRUPT);
+    assert_status(manifest_exists(life.stores.dir, &(bool){false}), LSM_CORRUPT);
     cr_assert(strstr(lsm_errmsg(), "CURRENT") != NULL);
 }
 
@@ -226,7 +236,7 @@ Test(orphans, a_table_without_current_is_damage)
 {
     lose_current();
     write_header("000050.sst", FILE_KIND_TABLE, 50, true);
-    assert_status(manifest_exists(life.stores.dir), LSM_CORRUPT);
+    assert_status(manifest_exists(life.stores.dir, &(bool){false}), LSM_CORRUPT);
 }
 
 // A creation that crashed has left a manifest and a segment, whole or torn.
@@ -241,7 +251,7 @@ Test(orphans, what_an_unfinished_creation_has_left_is_no_database)
     write_file("MANIFEST-000009", "", 0);
     write_file("CURRENT.new", "", 0);
     write_file("000003.vlog", "somebody else's", 15);
-    assert_status(manifest_exists(life.stores.dir), LSM_NOT_FOUND);
+    assert_no_database(life.stores.dir);
     assert_ok(manifest_remove_unborn(life.stores.dir, &id_max));
     cr_assert(eq(u64, id_max, 3));
     cr_assert(not(is_there(name.text)));
@@ -264,7 +274,7 @@ Test(orphans, a_manifest_without_an_edit_that_verifies_is_of_no_database)
     file_header_encode(&header, bytes);
     lose_current();
     write_file("MANIFEST-000020", bytes, sizeof bytes);
-    assert_status(manifest_exists(life.stores.dir), LSM_NOT_FOUND);
+    assert_no_database(life.stores.dir);
     assert_ok(manifest_remove_unborn(life.stores.dir, &id_max));
     cr_assert(not(is_there("MANIFEST-000020")));
 }
@@ -292,12 +302,12 @@ Test(orphans, a_manifest_of_a_database_that_has_lived_is_damage_without_current)
         assert_ok(manifest_file_create(life.stores.dir, &fixture_db_uuid, 20, &edit, &file));
         manifest_file_close(&file);
         edit_release(&edit);
-        assert_status(manifest_exists(life.stores.dir), LSM_CORRUPT);
+        assert_status(manifest_exists(life.stores.dir, &(bool){false}), LSM_CORRUPT);
         assert_ok(manifest_remove_unborn(life.stores.dir, &id_max));
         cr_assert(is_there("MANIFEST-000020"));
         assert_ok(file_unlink(life.stores.dir, "MANIFEST-000020"));
     }
-    assert_status(manifest_exists(life.stores.dir), LSM_NOT_FOUND);
+    assert_no_database(life.stores.dir);
 }
 
 Test(orphans, the_highest_number_of_a_segment_that_stays_counts)
@@ -319,9 +329,9 @@ typedef lsm_status (*look_fn)(struct dir *dir);
 
 static lsm_status look(struct dir *dir)
 {
-    lsm_status status = manifest_exists(dir);
+    bool exists;
 
-    return status == LSM_NOT_FOUND ? LSM_OK : status;
+    return manifest_exists(dir, &exists);
 }
 
 static lsm_status sweep(struct dir *dir)

@@ -43,9 +43,8 @@ static lsm_status open_dir_locked(struct sim *sim, const char *path, const char 
         return lsm_fail(LSM_INVALID, "%s: is not a directory", path);
     if (directory == NULL && create)
         directory = disk_make(&sim->disk, canonical);
-    if (directory == NULL)
-        return lsm_fail(LSM_NOT_FOUND, "%s: there is no such directory", path);
-    sim_count_handle_locked(sim, NULL);
+    if (directory != NULL)
+        sim_count_handle_locked(sim, NULL);
     *out = directory;
     return LSM_OK;
 }
@@ -73,7 +72,7 @@ lsm_status sim_dir_open(struct env *env, const char *path, bool create, struct d
     mutex_unlock(&sim->mu);
     free(canonical);
     TRY(status);
-    *out = &MOVE(d)->base;
+    *out = d->directory == NULL ? NULL : &MOVE(d)->base;
     return LSM_OK;
 }
 
@@ -181,11 +180,6 @@ void sim_dir_unlock(struct dir_lock *lock)
 
 // --- names ---
 
-lsm_status sim_fail_absent(const char *name)
-{
-    return lsm_fail(LSM_NOT_FOUND, "%s: there is no such file", name);
-}
-
 static void call_unlink_hook(struct dir *dir, const char *name)
 {
     struct sim *sim = sim_of(dir->env);
@@ -199,7 +193,7 @@ static lsm_status rename_locked(struct sim *sim, struct dir *dir, const char *fr
     struct directory *directory = directory_of(dir);
 
     if (directory_lookup(directory, from) == NULL)
-        return sim_fail_absent(from);
+        return lsm_fail(LSM_IO, "%s: there is no such file", from);
     if (directory_has_subdirectory(&sim->disk, directory, to))
         return lsm_fail(LSM_IO, "%s: is a directory", to);
     directory_rename(&sim->disk, directory, from, to);
@@ -234,15 +228,13 @@ lsm_status sim_file_unlink(struct dir *dir, const char *name)
 
     call_unlink_hook(dir, name);
     status = sim_begin_and_lock(sim, &call);
-    if (status == LSM_OK && directory_lookup(directory, name) == NULL)
-        status = sim_fail_absent(name);
-    if (status == LSM_OK)
+    if (status == LSM_OK && directory_lookup(directory, name) != NULL)
         directory_unlink(&sim->disk, directory, name);
     mutex_unlock(&sim->mu);
     return status;
 }
 
-lsm_status sim_file_stat(struct dir *dir, const char *name, uint64_t *size)
+lsm_status sim_file_look(struct dir *dir, const char *name, struct file_facts *out)
 {
     struct sim *sim = sim_of(dir->env);
     const struct sim_call call = {.op = SIM_OP_STAT, .kind = sim_kind_of(name), .name = name};
@@ -251,10 +243,9 @@ lsm_status sim_file_stat(struct dir *dir, const char *name, uint64_t *size)
 
     if (status == LSM_OK) {
         inode = directory_lookup(directory_of(dir), name);
-        if (inode == NULL)
-            status = sim_fail_absent(name);
-        else
-            *size = inode->live.size;
+        *out = (struct file_facts){.is_there = inode != NULL};
+        if (inode != NULL)
+            out->size = inode->live.size;
     }
     mutex_unlock(&sim->mu);
     return status;

@@ -40,9 +40,8 @@ static lsm_status find_or_create_locked(struct sim *sim, struct dir *dir, const 
         return lsm_fail(LSM_IO, "%s: exists already", name);
     if (mode == FILE_CREATE)
         inode = directory_create(&sim->disk, directory, name);
-    if (inode == NULL)
-        return sim_fail_absent(name);
-    sim_count_handle_locked(sim, inode);
+    if (inode != NULL)
+        sim_count_handle_locked(sim, inode);
     *out = inode;
     return LSM_OK;
 }
@@ -75,7 +74,7 @@ lsm_status sim_file_open(struct dir *dir, const char *name, enum file_mode mode,
         f->found_size = f->inode->live.size;
     mutex_unlock(&sim->mu);
     TRY(status);
-    *out = &MOVE(f)->base;
+    *out = f->inode == NULL ? NULL : &MOVE(f)->base;
     return LSM_OK;
 }
 

@@ -20,6 +20,11 @@ static struct inode *durable_inode_locked(struct sim *sim, const char *dir, cons
     return directory == NULL ? NULL : directory_lookup_durable(directory, name);
 }
 
+static lsm_status fail_absent(const char *name)
+{
+    return lsm_fail(LSM_IO, "%s: there is no such file", name);
+}
+
 lsm_status sim_flip(struct sim *sim, const char *dir, const char *name, uint64_t offset,
                     uint8_t mask)
 {
@@ -29,7 +34,7 @@ lsm_status sim_flip(struct sim *sim, const char *dir, const char *name, uint64_t
     mutex_lock(&sim->mu);
     inode = durable_inode_locked(sim, dir, name);
     if (inode == NULL)
-        status = sim_fail_absent(name);
+        status = fail_absent(name);
     else if (offset >= inode->durable.size)
         status = lsm_fail(LSM_INVALID, "%s: ends before offset %" PRIu64, name, offset);
     else
@@ -46,7 +51,7 @@ lsm_status sim_cut(struct sim *sim, const char *dir, const char *name, uint64_t 
     mutex_lock(&sim->mu);
     inode = durable_inode_locked(sim, dir, name);
     if (inode == NULL)
-        status = sim_fail_absent(name);
+        status = fail_absent(name);
     else if (size > inode->durable.size)
         status = lsm_fail(LSM_INVALID, "%s: has less than %" PRIu64 " bytes", name, size);
     else

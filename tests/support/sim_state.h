@@ -74,7 +74,6 @@ lsm_status sim_begin_and_lock(struct sim *sim, const struct sim_call *call);
 void sim_set_fault_locked(struct sim *sim, const struct sim_fault *fault);
 
 unsigned sim_kind_of(const char *name);
-lsm_status sim_fail_absent(const char *name);
 // An open handle, of `inode` or of something else.
 void sim_count_handle_locked(struct sim *sim, struct inode *inode);
 
@@ -88,7 +87,7 @@ lsm_status sim_dir_lock(struct dir *dir, const char *name, struct dir_lock **out
 void sim_dir_unlock(struct dir_lock *lock);
 lsm_status sim_file_rename(struct dir *dir, const char *from, const char *to);
 lsm_status sim_file_unlink(struct dir *dir, const char *name);
-lsm_status sim_file_stat(struct dir *dir, const char *name, uint64_t *size);
+lsm_status sim_file_look(struct dir *dir, const char *name, struct file_facts *out);
 
 lsm_status sim_file_open(struct dir *dir, const char *name, enum file_mode mode, struct file **out);
 lsm_status sim_file_read(struct file *file, uint64_t offset, void *to, size_t size, size_t *got);

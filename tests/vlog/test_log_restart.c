@@ -152,7 +152,7 @@ Test(log_restart, a_failed_restart_can_be_repeated)
         cr_assert(not(poison_is_set(&w.poison)));
         epoch_drain(&w.bin);
         (void)unlinker_drain(w.unlinker, 10);
-        cr_assert(eq(int, file_stat(w.dir, name_of(id), &size), LSM_NOT_FOUND));
+        cr_assert(eq(int, file_stat(w.dir, name_of(id), &size), LSM_IO));
     }
     cr_assert(eq(int, status, LSM_OK), "%s", lsm_errmsg());
     cr_assert(gt(u32, id, 20), "several reads, several writes");

@@ -121,13 +121,8 @@ static lsm_status find_in_table(struct find *find, struct table *table, const ch
 // on.
 static lsm_status note_if_gone(struct find *find, uint64_t id, lsm_status status)
 {
-    struct failure failure;
-    uint64_t size;
-
-    failure_capture(&failure, status);
-    find->is_file_gone =
-        file_stat(find->in->dir, filename_of(FILENAME_TABLE, id).text, &size) == LSM_NOT_FOUND;
-    return failure_raise(&failure);
+    find->is_file_gone = inspect_is_gone(find->in->dir, filename_of(FILENAME_TABLE, id).text);
+    return status;
 }
 
 static lsm_status find_in_tables(struct find *find)
@@ -473,9 +468,11 @@ static enum filename_kind kind_of_file(struct dir *dir, const char *name)
 
 static lsm_status inspect_file(struct inspect *inspect, struct dir *dir)
 {
-    uint64_t size;
+    struct file_facts facts;
 
-    TRY(file_stat(dir, inspect->name, &size)); // a directory and what is not there say so
+    TRY(file_look(dir, inspect->name, &facts)); // a directory says so
+    if (!facts.is_there)
+        return lsm_fail(LSM_NOT_FOUND, "%s/%s: there is no such file", dir->path, inspect->name);
     switch (kind_of_file(dir, inspect->name)) {
     case FILENAME_SEGMENT:
         TRY(inspect_header(inspect, dir, FILE_KIND_LOG));
@@ -538,11 +535,11 @@ static lsm_status run_inspect(struct tool *tool)
         path[end - 1] = '\0';
     slash = strrchr(path, '/');
     if (slash == NULL) {
-        TRY(dir_open(env_posix(), ".", false, &dir));
+        TRY(inspect_dir_open(".", &dir));
         return inspect_in(tool, dir, path);
     }
     *slash = '\0';
-    TRY(dir_open(env_posix(), slash == path ? "/" : path, false, &dir));
+    TRY(inspect_dir_open(slash == path ? "/" : path, &dir));
     return inspect_in(tool, dir, slash + 1);
 }
 
@@ -552,9 +549,12 @@ static lsm_status run_manifest(struct tool *tool)
 {
     CLEANUP(dir_closep) struct dir *dir = NULL;
     struct file_header current;
+    bool exists;
 
-    TRY(dir_open(env_posix(), tool->operands[0], false, &dir));
-    TRY(manifest_exists(dir));
+    TRY(inspect_dir_open(tool->operands[0], &dir));
+    TRY(manifest_exists(dir, &exists));
+    if (!exists)
+        return lsm_fail(LSM_NOT_FOUND, "there is no database in %s", dir->path);
     TRY(read_header(dir, filename_of(FILENAME_CURRENT, 0).text, FILE_KIND_CURRENT, &current));
     return inspect_in(tool, dir, filename_of(FILENAME_MANIFEST, current.number).text);
 }

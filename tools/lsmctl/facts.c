@@ -144,15 +144,14 @@ static lsm_status check_file(struct inspector *in, enum filename_kind kind, uint
                              uint64_t size)
 {
     struct filename name = filename_of(kind, number);
-    uint64_t found;
-    lsm_status status = file_stat(in->dir, name.text, &found);
+    struct file_facts facts;
 
-    if (status == LSM_NOT_FOUND)
+    TRY(file_look(in->dir, name.text, &facts));
+    if (!facts.is_there)
         return lsm_fail(LSM_CORRUPT, "%s: is missing, and the manifest names it", name.text);
-    TRY(status);
-    if (found < size || (kind == FILENAME_TABLE && found != size))
+    if (facts.size < size || (kind == FILENAME_TABLE && facts.size != size))
         return lsm_fail(LSM_CORRUPT, "%s: has %" PRIu64 " bytes, the manifest says %" PRIu64,
-                        name.text, found, size);
+                        name.text, facts.size, size);
     return LSM_OK;
 }
 
@@ -192,11 +191,10 @@ static void read_files(struct facts *facts)
 static lsm_status sum_files(struct facts *facts)
 {
     CLEANUP(dir_closep) struct dir *dir = NULL;
-    lsm_status status = dir_open(env_posix(), facts->path, false, &dir);
 
-    if (status == LSM_NOT_FOUND)
+    TRY(dir_find(env_posix(), facts->path, &dir));
+    if (dir == NULL)
         return fail_no_database(facts->path, "");
-    TRY(status);
     return inspect_file_sums(dir, &facts->files);
 }
 

@@ -9,6 +9,7 @@
 
 #include "env/posix_error.h"
 #include "env/posix_lock.h"
+#include "manifest/manifest_file.h"
 #include "output.h"
 
 #define OPEN_FILES_MAX 64
@@ -24,18 +25,45 @@ static lsm_status read_manifest(struct inspector *in)
     return manifest_read(&in->tables, &in->segments, &in->state, &in->version);
 }
 
+// Whether CURRENT names another manifest than `number` now.
+static bool has_moved_on(struct dir *dir, uint64_t number)
+{
+    struct file_header current;
+
+    return current_read(dir, &current) == LSM_OK && current.number != number;
+}
+
 static lsm_status read_manifest_again(struct inspector *in)
 {
     const struct timespec pause = {.tv_nsec = 20000000};
+    struct file_header current;
+    bool exists;
 
-    TRY(manifest_exists(in->dir));
+    TRY(manifest_exists(in->dir, &exists));
+    if (!exists)
+        return lsm_fail(LSM_NOT_FOUND, "there is no database in %s", in->dir->path);
     for (int i = 0;; i++) {
-        lsm_status status = read_manifest(in);
+        struct failure failure;
 
-        if (status != LSM_NOT_FOUND || i == READ_TRIES)
-            return status;
+        TRY(current_read(in->dir, &current));
+        failure_capture(&failure, read_manifest(in));
+        // The manifest may have been removed since.
+        if (failure.status != LSM_CORRUPT || i == READ_TRIES ||
+            !has_moved_on(in->dir, current.number))
+            return failure_raise(&failure);
         nanosleep(&pause, NULL);
     }
+}
+
+lsm_status inspect_dir_open(const char *path, struct dir **out)
+{
+    struct dir *dir;
+
+    TRY(dir_find(env_posix(), path, &dir));
+    if (dir == NULL)
+        return lsm_fail(LSM_NOT_FOUND, "%s: there is no such directory", path);
+    *out = dir;
+    return LSM_OK;
 }
 
 lsm_status inspector_open(const char *path, struct inspector **out)
@@ -44,7 +72,7 @@ lsm_status inspector_open(const char *path, struct inspector **out)
 
     epoch_bin_init(&in->bin);
     poison_init(&in->poison);
-    TRY(dir_open(env_posix(), path, false, &in->dir));
+    TRY(inspect_dir_open(path, &in->dir));
     TRY(fd_cache_new(&in->bin, OPEN_FILES_MAX, &in->fds));
     fd_cache_serve(in->fds, in->dir);
     TRY(cache_new(CACHE_BYTES, &in->bin, &in->cache));
@@ -131,6 +159,18 @@ uint64_t inspect_holder(const char *path, bool *in_use)
 
 // --- files ---
 
+bool inspect_is_gone(struct dir *dir, const char *name)
+{
+    struct failure failure;
+    struct file_facts facts;
+    bool is_gone;
+
+    failure_capture(&failure, LSM_INVALID);
+    is_gone = file_look(dir, name, &facts) == LSM_OK && !facts.is_there;
+    (void)failure_raise(&failure);
+    return is_gone;
+}
+
 static lsm_status sum_file(void *ctx, const char *name, uint64_t size, bool is_regular)
 {
     struct file_sums *sums = ctx;
@@ -200,7 +240,6 @@ lsm_status inspect_each_file(struct dir *dir, enum filename_kind kind, inspect_f
                              void *ctx)
 {
     struct numbers numbers = {.kind = kind};
-    uint64_t size;
     lsm_status status = dir_list(dir, collect_number, &numbers);
 
     if (numbers.count > 1)
@@ -210,7 +249,7 @@ lsm_status inspect_each_file(struct dir *dir, enum filename_kind kind, inspect_f
 
         status = fn(ctx, name.text, numbers.items[i]);
         // A process that is writing may have removed it meanwhile.
-        if (status == LSM_NOT_FOUND && file_stat(dir, name.text, &size) == LSM_NOT_FOUND)
+        if (status != LSM_OK && inspect_is_gone(dir, name.text))
             status = LSM_OK;
     }
     free(numbers.items);

@@ -22,8 +22,12 @@ struct inspector {
     struct version *version;
 };
 
+// Opens the directory at `path`; LSM_NOT_FOUND when there is none.
+lsm_status inspect_dir_open(const char *path, struct dir **out);
+
 // Reads CURRENT and the manifest it names; once more when a writing process has
-// replaced them meanwhile. The caller releases it with inspector_close().
+// replaced them meanwhile. LSM_NOT_FOUND when there is no database. The caller releases it
+// with inspector_close().
 lsm_status inspector_open(const char *path, struct inspector **out);
 void inspector_close(struct inspector *inspector);
 void inspector_closep(struct inspector **inspector);
@@ -31,6 +35,9 @@ void inspector_closep(struct inspector **inspector);
 // The process that has the database open: its id, 0 when there is none (or its name
 // is not known, and `*in_use` alone tells).
 uint64_t inspect_holder(const char *path, bool *in_use);
+
+// Whether the directory has no file of that name. Keeps the words of the last failure.
+bool inspect_is_gone(struct dir *dir, const char *name);
 
 // Files of a directory by what they are.
 struct file_sums {
