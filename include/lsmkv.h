@@ -88,7 +88,8 @@ extern "C" {
 /* The numbers are stable. */
 typedef enum lsm_status {
     LSM_OK = 0,
-    LSM_NOT_FOUND = 1,        /* no such key, end of an iteration, no such keyspace */
+    LSM_NOT_FOUND = 1,        /* no such key, keyspace or database, end of an iteration; never a
+                                 file that has gone: that is LSM_IO or LSM_CORRUPT */
     LSM_CONFLICT = 2,         /* another commit changed what this one relied on: run it again */
     LSM_BUSY = 3,             /* would have to wait (no_wait), or a system limit, for now */
     LSM_LOCKED = 4,           /* another process, named in the words, has the database open */
@@ -234,12 +235,17 @@ LSM_MUST_CHECK lsm_status lsm_options_load(lsm_options *options, const char *pat
  * create_if_missing). `options` NULL: defaults; they are copied. Recovers from a
  * crash by itself. LSM_LOCKED names the process that has it open; LSM_INVALID when
  * `path` is not a database and not empty; LSM_UNSUPPORTED when its format is newer
- * (nothing is written); LSM_CORRUPT when a byte that must be there is not. */
+ * (nothing is written); LSM_CORRUPT when a byte that must be there is not. Existence and
+ * size of every file are checked: the words name those that are missing or too short.
+ * Option open_damaged opens all the same, as far as the log can be read: what lies in such
+ * a file gives LSM_CORRUPT when it is read, and lsm_health() tells of them. LSM_NOT_FOUND
+ * when there is no database and create_if_missing is off. */
 LSM_MUST_CHECK lsm_status lsm_open(const char *path, const lsm_options *options, lsm_db **out);
 
 /* Opens for reading only and writes nothing, not even a lock: the state is that of the
- * moment. Works beside a process that has it open, as long as the files it needs have
- * not been removed by it (LSM_CORRUPT naming the missing file; open again). */
+ * moment. LSM_NOT_FOUND when there is no database; otherwise as lsm_open(). Works beside a process
+ * that has it open, as long as the files it needs have not been removed by it (LSM_CORRUPT naming
+ * the missing file; open again). */
 LSM_MUST_CHECK lsm_status lsm_open_read_only(const char *path, const lsm_options *options,
                                              lsm_db **out);
 

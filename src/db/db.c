@@ -19,8 +19,10 @@
 #define DESCRIPTORS_RESERVED 32
 #define DESCRIPTORS_MIN      16
 #define DESCRIPTORS_MAX      65536
-// A reader beside a writer may catch the log in the middle of an append.
-#define READ_ONLY_TRIES 5
+// A reader beside a writer may catch the log in the middle of an append, or find that a file
+// has been removed since it read the manifest. Tries on one state of the manifest, and on any.
+#define READ_ONLY_TRIES     5
+#define READ_ONLY_TRIES_MAX 100
 
 const char *lsm_version(void)
 {
@@ -331,6 +333,8 @@ static lsm_status recover(struct lsm_db *db, bool is_new)
         status = make_time(db, &recovery);
     if (status == LSM_OK)
         status = recovery_start(db, &recovery);
+    if (status == LSM_OK && db->damage.status != LSM_OK)
+        eventlog_write(db->events, "opened_damaged", "reason=\"%s\"", db->damage.message);
     if (status == LSM_OK)
         eventlog_write(db->events, "open", "version=%s new=%d last_ts=%llu memtables=%zu",
                        lsm_version(), is_new, (unsigned long long)recovery.last_ts,
@@ -350,10 +354,15 @@ static lsm_status recover_read_only(struct lsm_db *db)
 {
     struct recovery recovery;
     lsm_status status = read_and_replay(db, &recovery);
+    int same = 1;
 
-    for (int i = 1; i < READ_ONLY_TRIES && status == LSM_CORRUPT; i++) {
+    for (int i = 1; status == LSM_CORRUPT && same < READ_ONLY_TRIES && i < READ_ONLY_TRIES_MAX;
+         i++) {
+        const uint64_t edit_number = recovery.edit_number;
+
         recovery_release(&recovery);
         status = read_and_replay(db, &recovery);
+        same = recovery.edit_number == edit_number ? same + 1 : 1;
     }
     if (status == LSM_OK)
         status = make_time(db, &recovery);

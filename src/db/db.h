@@ -57,6 +57,7 @@ struct lsm_db {
     struct log_position read_only_mark; // its durable end
     struct log_link *read_only_chain;   // its segments, with final lengths; owned
     size_t read_only_chain_count;
+    struct failure damage; // files missing at open, with option open_damaged
     struct oracle *oracle;
     struct conflict_history *conflicts;
     struct scheduler *scheduler;

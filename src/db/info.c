@@ -242,6 +242,8 @@ lsm_status lsm_health(lsm_db *db, lsm_health_info *out)
     else if (!db->is_read_only &&
              (compactor_health(db->compactor) != LSM_OK || upkeep_health(db) != LSM_OK))
         note_reason(out, LSM_DEGRADED);
+    else if (failure_raise(&db->damage) != LSM_OK)
+        note_reason(out, LSM_DEGRADED);
     return LSM_OK;
 }
 

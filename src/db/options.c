@@ -65,6 +65,8 @@ static const struct option_spec specs[] = {
            "make the database when it is not there"),
     OPTION(error_if_exists, OPTION_BOOL, 0, "false", 0, 1, "true or false", false,
            "refuse to open a database that exists"),
+    OPTION(open_damaged, OPTION_BOOL, 0, "false", 0, 1, "true or false", false,
+           "open although tables or segments are missing or too short, to rescue what is left"),
     OPTION(in_memory, OPTION_BOOL, 0, "false", 0, 1, "true or false", false,
            "keep everything in memory; gone when closed"),
     OPTION(sync, OPTION_SYNC, LSM_SYNC_FULL, "full", 0, 0, "full or written", true,

@@ -10,6 +10,7 @@
 struct lsm_options {
     uint64_t create_if_missing;
     uint64_t error_if_exists;
+    uint64_t open_damaged;
     uint64_t in_memory;
     uint64_t sync; // enum lsm_sync_mode, never the default
     uint64_t sync_interval_ns;

@@ -4,6 +4,7 @@
 #include "base/file_header.h"
 #include "base/hash.h"
 #include "db/upkeep.h"
+#include "manifest/presence.h"
 #include "vlog/log_recovery.h"
 
 #define NS_PER_SECOND UINT64_C(1000000000)
@@ -128,12 +129,31 @@ static struct clock_history read_clock_history(const struct manifest_state *stat
     return clock;
 }
 
+// Damage that reading would meet one day is told now, before anything is written; for a rescue
+// it is only kept, for lsm_health().
+static lsm_status check_presence(struct lsm_db *db, const struct recovery *recovery)
+{
+    lsm_status status = presence_check(db->dir, &recovery->state, recovery->version);
+
+    if (status == LSM_CORRUPT && !db->options.open_damaged)
+        return lsm_fail(LSM_CORRUPT,
+                        "%s. Copies from a backup help, or lsmctl salvage; option open_damaged "
+                        "opens what is left",
+                        lsm_errmsg());
+    if (status != LSM_OK && status != LSM_CORRUPT)
+        return status;
+    failure_capture(&db->damage, status); // of this try, also when there is none
+    return LSM_OK;
+}
+
 static lsm_status read_existing(struct lsm_db *db, struct recovery *recovery)
 {
     struct manifest_state *state = &recovery->state;
     const struct log_found *found;
 
     TRY(manifest_read(&db->tables, &db->segments, state, &recovery->version));
+    recovery->edit_number = state->edit_number;
+    TRY(check_presence(db, recovery));
     const struct log_recovery_input input = {
         .chain = state->chain,
         .chain_count = state->chain_count,

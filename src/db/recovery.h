@@ -8,6 +8,7 @@
 // What is found in the directory of a database, or nothing when it is to be made.
 struct recovery {
     bool is_new;
+    uint64_t edit_number; // the last of the manifest; 0 when that could not be read
     struct manifest_state state;
     struct version *version;            // of the manifest
     struct log_recovery *log;           // NULL for a new database

@@ -118,7 +118,8 @@ static void flip_slice(struct bytes_test *t, size_t index, struct random *random
 
 // --- lengths ---
 
-// Gives the file other bytes; `must_report` says whether that is damage.
+// Gives the file other bytes, of another number; `must_report` says whether that is damage.
+// The size of a file is told at open, before anything is read or written.
 static void replace(struct bytes_test *t, size_t index, const void *bytes, size_t size,
                     const char *how, bool must_report)
 {
@@ -130,6 +131,8 @@ static void replace(struct bytes_test *t, size_t index, const void *bytes, size_
     image_put(&t->image, original->name, bytes, size);
     image_load(&t->image, t->env, DAMAGE_DIR);
     check(t, &c, must_report);
+    if (must_report && !(c.is_reading_refused && c.is_refused))
+        campaign_violation(&t->campaign, "%s: opens", c.what);
     reload(t);
 }
 

@@ -155,31 +155,57 @@ static void keep_words(struct damage_case *c)
     (void)snprintf(c->words, sizeof c->words, "%s", lsm_errmsg());
 }
 
+// Reads everything and verifies; whether verifying has found something.
+static bool check_open(struct damage_case *c, lsm_db *db)
+{
+    const bool has_failed = read_all(c, db);
+    lsm_status status = lsm_verify(db, NULL, NULL);
+
+    if (status != LSM_OK && !is_fair(status))
+        violate(c, "verifying fails, but not as damage does");
+    else if (status == LSM_OK && has_failed)
+        violate(c, "a read has failed that verifying does not tell of");
+    return status != LSM_OK;
+}
+
+// What is refused for a missing file opens when that is asked for, and says what it lacks.
+static void check_rescue(struct damage_case *c)
+{
+    struct lsm_options options;
+    lsm_health_info health;
+    lsm_db *db;
+
+    image_options(&options, c->env);
+    options.open_damaged = true;
+    if (lsm_open_read_only(c->path, &options, &db) != LSM_OK)
+        return;
+    must(lsm_health(db, &health));
+    if (health.state != LSM_DEGRADED || health.reason[0] == '\0')
+        violate(c, "opened although it is damaged, and healthy");
+    if (!check_open(c, db))
+        violate(c, "opened although it is damaged, and nothing is wrong");
+    must(lsm_close(db));
+}
+
 // The half that does not change the env.
 static void check_reading(struct damage_case *c)
 {
     struct lsm_options options;
-    bool has_failed;
     lsm_status status;
     lsm_db *db;
 
     image_options(&options, c->env);
     status = lsm_open_read_only(c->path, &options, &db);
-    if (status != LSM_OK) {
+    c->is_reading_refused = status != LSM_OK;
+    if (c->is_reading_refused) {
         keep_words(c);
         if (!is_fair(status))
             violate(c, "opening for reading fails, but not as damage does");
+        check_rescue(c);
         return;
     }
-    has_failed = read_all(c, db);
-    status = lsm_verify(db, NULL, NULL);
-    if (status != LSM_OK) {
+    if (check_open(c, db))
         keep_words(c);
-        if (!is_fair(status))
-            violate(c, "verifying fails, but not as damage does");
-    } else if (has_failed) {
-        violate(c, "a read has failed that verifying does not tell of");
-    }
     must(lsm_close(db));
 }
 

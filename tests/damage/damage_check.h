@@ -20,13 +20,15 @@ struct damage_case {
     char what[160];
 
     // Results.
-    bool is_reported; // opening for reading or lsm_verify() told of it
-    bool is_refused;  // opening for writing failed
-    char words[512];  // of the first report
+    bool is_reported;        // opening for reading or lsm_verify() told of it
+    bool is_reading_refused; // opening for reading failed
+    bool is_refused;         // opening for writing failed
+    char words[512];         // of the first report
 };
 
-// Opens for reading, reads everything, has it verified; then opens for writing and reads
-// everything again. Counts what it must not do as violations. The env holds something else
+// Opens for reading, reads everything, has it verified; a database that this refuses is opened
+// with open_damaged, if that can be, and answers by the same rules. Then opens for writing and
+// reads everything again. Counts what it must not do as violations. The env holds something else
 // afterwards when opening for writing succeeded; `*is_spent` says so.
 void damage_check(struct damage_case *c, bool *is_spent);
 

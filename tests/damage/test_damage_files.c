@@ -45,8 +45,8 @@ static void fixture_close(void)
 TestSuite(damage_files, .init = fixture_open, .fini = fixture_close, .timeout = 600);
 
 // Checks the database at `path`; `name` is the file that the report must name, or NULL when
-// everything must be right.
-static void check_in(struct env *env, const char *path, const char *what, const char *name)
+// everything must be right. Whether opening is refused, both for reading and for writing.
+static bool check_in(struct env *env, const char *path, const char *what, const char *name)
 {
     struct damage_case c = {.campaign = &campaign,
                             .env = env,
@@ -63,12 +63,13 @@ static void check_in(struct env *env, const char *path, const char *what, const 
     else
         cr_expect(not(c.is_refused), "%s: %s", what, lsm_errmsg());
     cr_assert(eq(u64, campaign.violations, 0), "%s", what);
+    return c.is_reading_refused && c.is_refused;
 }
 
-static void check_image(const char *what, const char *name)
+static bool check_image(const char *what, const char *name)
 {
     image_load(&image, memory, DAMAGE_DIR);
-    check_in(memory, DAMAGE_DIR, what, name);
+    return check_in(memory, DAMAGE_DIR, what, name);
 }
 
 // The database as it was closed.
@@ -78,17 +79,20 @@ static void restore(void)
     image_copy(&images.newer, &image);
 }
 
-// Changes each file in its turn: it must be named where the database depends on it.
+// Changes each file in its turn: where the database depends on it, opening is refused, and the
+// file named.
 static void check_each_file(void (*change)(const char *name), const char *how)
 {
     for (size_t i = 0; i < images.newer.count; i++) {
         const struct image_file *file = &images.newer.files[i];
+        const bool is_covered = image_is_covered(file->kind);
         char what[80];
 
         (void)snprintf(what, sizeof what, "%s is %s", file->name, how);
         restore();
         change(file->name);
-        check_image(what, image_is_covered(file->kind) ? file->name : NULL);
+        cr_expect(eq(int, check_image(what, is_covered ? file->name : NULL), is_covered), "%s",
+                  what);
     }
 }
 
@@ -110,6 +114,79 @@ Test(damage_files, a_missing_file_is_named)
 Test(damage_files, an_empty_file_is_named)
 {
     check_each_file(empty_file, "empty");
+}
+
+static void cut_file(const char *name)
+{
+    const struct image_file *file = image_find(&images.newer, name);
+
+    image_put(&image, name, file->bytes, file->size - 1);
+}
+
+Test(damage_files, a_file_that_lacks_its_last_byte_is_named)
+{
+    check_each_file(cut_file, "a byte too short");
+}
+
+// --- several that are missing ---
+
+static bool is_of_version(const struct image_file *file)
+{
+    return file->kind == FILENAME_TABLE || file->kind == FILENAME_SEGMENT;
+}
+
+Test(damage_files, all_files_that_are_missing_are_named)
+{
+    struct lsm_options options;
+    lsm_db *db;
+
+    for (size_t i = 0; i < images.newer.count; i++) {
+        if (is_of_version(&images.newer.files[i]))
+            image_remove(&image, images.newer.files[i].name);
+    }
+    image_load(&image, memory, DAMAGE_DIR);
+    image_options(&options, memory);
+    for (int is_reading = 0; is_reading < 2; is_reading++) {
+        cr_assert(eq(int,
+                     is_reading ? lsm_open_read_only(DAMAGE_DIR, &options, &db)
+                                : lsm_open(DAMAGE_DIR, &options, &db),
+                     LSM_CORRUPT));
+        for (size_t i = 0; i < images.newer.count; i++) {
+            if (is_of_version(&images.newer.files[i]))
+                cr_expect(strstr(lsm_errmsg(), images.newer.files[i].name) != NULL, "%s in: %s",
+                          images.newer.files[i].name, lsm_errmsg());
+        }
+        cr_expect(strstr(lsm_errmsg(), "open_damaged") != NULL);
+        cr_assert(image_is_unchanged(&image, memory, DAMAGE_DIR));
+    }
+}
+
+// What is not in the missing table is read, and what is written stays.
+Test(damage_files, a_damaged_database_opens_when_asked_to)
+{
+    const struct image_file *table = image_last(&images.newer, FILENAME_TABLE);
+    CLEANUP(lsm_buf_free) lsm_buf value = LSM_BUF_INIT;
+    struct lsm_options options;
+    lsm_health_info health;
+    lsm_db *db;
+
+    image_remove(&image, table->name);
+    image_load(&image, memory, DAMAGE_DIR);
+    image_options(&options, memory);
+    cr_assert(eq(int, lsm_open(DAMAGE_DIR, &options, &db), LSM_CORRUPT));
+    options.open_damaged = true;
+    must(lsm_open(DAMAGE_DIR, &options, &db));
+    must(lsm_health(db, &health));
+    cr_assert(eq(int, health.state, LSM_DEGRADED));
+    cr_assert(strstr(health.reason, table->name) != NULL, "%s", health.reason);
+    must(lsm_put(db, NULL, slice_of("rescued"), slice_of("value"), NULL));
+    (void)lsm_close(db);
+    must(lsm_open(DAMAGE_DIR, &options, &db));
+    must(lsm_get(db, NULL, slice_of("rescued"), &value));
+    cr_assert(eq(int, lsm_verify(db, NULL, NULL), LSM_CORRUPT));
+    (void)lsm_close(db);
+    options.open_damaged = false;
+    cr_assert(eq(int, lsm_open(DAMAGE_DIR, &options, &db), LSM_CORRUPT));
 }
 
 // --- what is not a regular file ---

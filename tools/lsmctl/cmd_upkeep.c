@@ -106,10 +106,12 @@ static lsm_status verify_all(struct verify *verify, struct tool *tool)
 {
     const char *path = tool->operands[0];
     lsm_db *db;
-    lsm_status status = open_read_only(path, tool->options, &db);
+    lsm_status status;
     struct failure failure;
     bool in_use;
 
+    must(lsm_options_set(tool->options, "open_damaged", "true")); // each file has its line
+    status = open_read_only(path, tool->options, &db);
     (void)inspect_holder(path, &in_use);
     if (status == LSM_CORRUPT && in_use)
         return lsm_fail_in(LSM_LOCKED, "no verdict while another process is writing");

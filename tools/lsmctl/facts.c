@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "manifest/presence.h"
 
 // --- by the manifest ---
 
@@ -138,40 +139,6 @@ static uint64_t unflushed_bytes(struct inspector *in)
     return bytes;
 }
 
-// Whether a file that the manifest names is there, as long as it says; a segment may
-// be longer.
-static lsm_status check_file(struct inspector *in, enum filename_kind kind, uint64_t number,
-                             uint64_t size)
-{
-    struct filename name = filename_of(kind, number);
-    struct file_facts facts;
-
-    TRY(file_look(in->dir, name.text, &facts));
-    if (!facts.is_there)
-        return lsm_fail(LSM_CORRUPT, "%s: is missing, and the manifest names it", name.text);
-    if (facts.size < size || (kind == FILENAME_TABLE && facts.size != size))
-        return lsm_fail(LSM_CORRUPT, "%s: has %" PRIu64 " bytes, the manifest says %" PRIu64,
-                        name.text, facts.size, size);
-    return LSM_OK;
-}
-
-static lsm_status check_files(struct inspector *in)
-{
-    const struct version *version = in->version;
-
-    for (unsigned i = 0; i < LEVEL_COUNT; i++) {
-        for (size_t j = 0; j < version->levels[i].count; j++) {
-            const struct table_meta *meta = table_meta(version->levels[i].tables[j]);
-
-            TRY(check_file(in, FILENAME_TABLE, meta->id, meta->size));
-        }
-    }
-    for (size_t i = 0; i < version->segment_count; i++)
-        TRY(check_file(in, FILENAME_SEGMENT, version->segments[i].id,
-                       version->segments[i].final_size));
-    return LSM_OK;
-}
-
 static void read_files(struct facts *facts)
 {
     struct inspector *in;
@@ -181,7 +148,7 @@ static void read_files(struct facts *facts)
     if (status != LSM_OK)
         return;
     facts->inspector = in;
-    failure_capture(&facts->reading, check_files(in));
+    failure_capture(&facts->reading, presence_check(in->dir, &in->state, in->version));
     levels_of_version(in->version, facts->levels);
     facts->segments = segments_of_version(in, &facts->segment_count);
     facts->keyspaces = keyspaces_of_state(&in->state, &facts->keyspace_count);
@@ -209,6 +176,8 @@ lsm_status facts_gather(struct tool *tool, struct facts *out)
     if (facts.reading.status == LSM_NOT_FOUND && facts.files.table_count == 0 &&
         facts.files.segment_count == 0)
         return lsm_fail(LSM_INVALID, "%s: is not a database: it has no CURRENT", facts.path);
+    // What the manifest names and is not there has been told by its reading.
+    must(lsm_options_set(tool->options, "open_damaged", "true"));
     status = open_read_only(facts.path, tool->options, &facts.db);
     if (status == LSM_OK)
         status = ask_engine(&facts);

@@ -33,6 +33,9 @@ mv "$table" away
 t_masked verify db
 t_masked find db a
 t_masked info db
+t_masked get db a
+t_masked put db d 4
+t_masked get db a -o open_damaged=true
 mv away "$table"
 truncate -s 200 "$table"
 t_masked info db
