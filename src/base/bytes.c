@@ -28,17 +28,18 @@ lsm_status slice_successor(lsm_slice key, lsm_buf *successor)
     return buf_append_u8(successor, 0);
 }
 
-lsm_status slice_prefix_successor(lsm_slice prefix, lsm_buf *successor)
+lsm_status slice_prefix_successor(lsm_slice prefix, bool *exists, lsm_buf *successor)
 {
     const uint8_t *bytes = prefix.data;
     size_t size = prefix.size;
 
     while (size > 0 && bytes[size - 1] == 0xFF)
         size--;
-    if (size == 0)
-        return LSM_NOT_FOUND;
-    TRY(buf_assign(successor, slice_make(bytes, size)));
-    ((uint8_t *)successor->data)[size - 1]++;
+    if (size > 0) {
+        TRY(buf_assign(successor, slice_make(bytes, size)));
+        ((uint8_t *)successor->data)[size - 1]++;
+    }
+    *exists = size > 0;
     return LSM_OK;
 }
 

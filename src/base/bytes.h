@@ -94,9 +94,9 @@ static inline uint64_t slice_head(lsm_slice key)
 lsm_status slice_successor(lsm_slice key, lsm_buf *successor);
 
 // Writes the smallest key that is greater than every key with prefix `prefix`
-// into `successor`. Returns LSM_NOT_FOUND (with no words) when there is none,
-// because the prefix is empty or all 0xFF.
-lsm_status slice_prefix_successor(lsm_slice prefix, lsm_buf *successor);
+// into `successor`. `*exists` is false when there is none, because the prefix is empty or
+// all 0xFF.
+lsm_status slice_prefix_successor(lsm_slice prefix, bool *exists, lsm_buf *successor);
 
 // Buffers grow by at least half, so appending is linear in total. Each function
 // returns LSM_NO_MEMORY with the buffer unchanged when memory is short. The

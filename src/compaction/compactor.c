@@ -122,17 +122,18 @@ static void end_flush(struct compactor *c, lsm_status status)
 static void run_flush(struct job *job)
 {
     struct compactor *c = (struct compactor *)job;
+    bool has_flushed = false;
     lsm_status status;
 
     if (compactor_check_running(c) != LSM_OK) {
         announce(c);
         return;
     }
-    status = flush_run(c->engine);
+    status = flush_run(c->engine, &has_flushed);
     // The memtable goes now, or when the next one is flushed, if a reader sees it still: the
     // job that frees what nobody sees may have to wait for this one's worker.
     (void)epoch_collect(c->engine->tables->bin);
-    if (status != LSM_NOT_FOUND)
+    if (status != LSM_OK || has_flushed)
         end_flush(c, status);
 }
 
@@ -171,12 +172,12 @@ static void run_merger(struct job *job)
         return;
     }
     status = compactor_pick(c, NULL, true, &compaction);
-    if (status == LSM_NOT_FOUND) {
-        rest(c, merger);
-        return;
-    }
     if (status != LSM_OK) {
         fail_begin(c, job, status);
+        return;
+    }
+    if (compaction == NULL) {
+        rest(c, merger);
         return;
     }
     compactor_submit_mergers(c, merger);                 // there may be work beside this one's
@@ -266,21 +267,20 @@ lsm_status compactor_wait_flushed(struct compactor *c)
     }
 }
 
-// LSM_NOT_FOUND when no merge is running or wanted.
-static lsm_status look_for_merges(struct compactor *c)
+// Whether a merge is running or wanted.
+static lsm_status look_for_merges(struct compactor *c, bool *has_work)
 {
     struct compaction *compaction = NULL;
     unsigned running_count;
-    lsm_status status;
 
     mutex_lock(&c->mu);
     running_count = c->running_count;
     mutex_unlock(&c->mu);
-    if (running_count != 0)
-        return LSM_OK;
-    status = compactor_pick(c, NULL, false, &compaction);
+    if (running_count == 0)
+        TRY(compactor_pick(c, NULL, false, &compaction));
+    *has_work = running_count != 0 || compaction != NULL;
     compaction_free(compaction);
-    return status;
+    return LSM_OK;
 }
 
 lsm_status compactor_wait_idle(struct compactor *c)
@@ -290,14 +290,13 @@ lsm_status compactor_wait_idle(struct compactor *c)
 
     for (;;) {
         uint64_t seen = compactor_change_count(c);
-        lsm_status status = look_for_merges(c);
+        bool has_merges;
 
-        if (status != LSM_OK && status != LSM_NOT_FOUND)
-            return status;
+        TRY(look_for_merges(c, &has_merges));
         // Before being content: what has failed is not wanted again until quarantine ends.
         TRY(failure_since(c, &c->flushing, flush_failures));
         TRY(failure_since(c, &c->merging, merge_failures));
-        if (status == LSM_NOT_FOUND && !views_have_immutable(c->engine->views))
+        if (!has_merges && !views_have_immutable(c->engine->views))
             return LSM_OK;
         TRY(compactor_check_running(c));
         scheduler_submit(c->scheduler, &c->flush_job);

@@ -67,6 +67,7 @@ void compactor_submit_mergers(struct compactor *c, const struct merger *but);
 // --- compactor_merge.c ---
 
 // The next compaction, of `request` or, when it is NULL, by need; with `occupy`, begun.
+// `*out` is NULL when there is nothing to do.
 lsm_status compactor_pick(struct compactor *c, const struct range_request *request, bool occupy,
                           struct compaction **out);
 // Runs a compaction that has been begun, and frees it. `*delay_ns` is how long to wait

@@ -30,8 +30,10 @@ static lsm_status pick_locked(struct compactor *c, struct picker_input *input,
     quarantine_expire(&c->quarantine, &c->busy, clock_mono_ns(c->engine->env));
     input->busy = &c->busy;
     input->level0_is_busy = c->level0_is_busy;
+    if (request == NULL && c->pause_count != 0)
+        return LSM_OK;
     if (request == NULL)
-        return c->pause_count != 0 ? LSM_NOT_FOUND : compaction_pick(input, out);
+        return compaction_pick(input, out);
     if (request->is_rewrite)
         return compaction_pick_rewrite(input, &request->range, request->id_end, out);
     return compaction_pick_range(input, &request->range, out);
@@ -66,15 +68,16 @@ static lsm_status pick_from(struct compactor *c, struct view *view,
         .compression = keyspace_compression,
         .ctx = engine,
     };
-    lsm_status status = LSM_NOT_FOUND;
+    lsm_status status = LSM_OK;
 
+    *out = NULL;
     engine->oldest_snapshot(engine->ctx, &input.oldest_ts, &input.oldest_wall);
     EPOCH_SECTION();
     mutex_lock(&c->mu);
     *is_current = views_current(engine->views) == view;
     if (*is_current)
         status = pick_locked(c, &input, request, out);
-    if (status == LSM_OK && occupy)
+    if (status == LSM_OK && *out != NULL && occupy)
         status = occupy_locked(c, *out);
     mutex_unlock(&c->mu);
     return status;

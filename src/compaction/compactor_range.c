@@ -28,11 +28,9 @@ static lsm_status carry_out(struct compactor *c, const struct range_request *req
 
         TRY(compactor_check_running(c));
         status = compactor_pick(c, request, true, &compaction);
-        if (status == LSM_NOT_FOUND)
-            return LSM_OK;
         if (status == LSM_BUSY)
             TRY(wait_for_tables(c, seen));
-        else if (status != LSM_OK)
+        else if (status != LSM_OK || compaction == NULL)
             return status;
         else
             TRY(compactor_run_merge(c, compaction, &delay_ns));

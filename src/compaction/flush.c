@@ -25,16 +25,17 @@ struct flush {
     struct retention retention; // until the edit is published
 };
 
-static lsm_status flush_init(struct flush *flush, struct engine *engine)
+// Whether there is a memtable to flush.
+static bool flush_init(struct flush *flush, struct engine *engine)
 {
     *flush = (struct flush){.engine = engine, .view = views_acquire(engine->views)};
     edit_init(&flush->edit);
     if (flush->view->memtable_count < 2)
-        return LSM_NOT_FOUND;
+        return false;
     flush->memtable = flush->view->memtables[flush->view->memtable_count - 1];
     flush->entry_count = memtable_count(flush->memtable->mem);
     flush->replay = flush->view->memtables[flush->view->memtable_count - 2]->start;
-    return LSM_OK;
+    return true;
 }
 
 static void flush_release(struct flush *flush)
@@ -149,16 +150,19 @@ static void tell(struct flush *flush, uint64_t elapsed_ns)
                    elapsed_ns / 1000);
 }
 
-lsm_status flush_run(struct engine *engine)
+lsm_status flush_run(struct engine *engine, bool *has_flushed)
 {
     uint64_t start_ns = clock_mono_ns(engine->env);
     struct flush flush;
     lsm_status status;
 
     TRY(poison_check(engine->poison));
-    status = flush_init(&flush, engine);
-    if (status == LSM_OK)
-        status = write_table(&flush);
+    if (!flush_init(&flush, engine)) {
+        flush_release(&flush);
+        *has_flushed = false;
+        return LSM_OK;
+    }
+    status = write_table(&flush);
     if (status == LSM_OK)
         status = flush_publish(&flush);
     if (status == LSM_OK)
@@ -166,5 +170,7 @@ lsm_status flush_run(struct engine *engine)
     else
         publish_discard(engine, &flush.edit);
     flush_release(&flush);
+    if (status == LSM_OK)
+        *has_flushed = true;
     return status;
 }

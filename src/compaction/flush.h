@@ -8,8 +8,8 @@
 // Writes the oldest immutable memtable of the current view to one level-0 table (none
 // when all its entries are of dropped keyspaces), syncs the segments it points to,
 // publishes the edit that adds the table and moves the replay position to the start
-// of the next memtable, and installs the view without the memtable. LSM_NOT_FOUND
-// (without words) when there is nothing to flush. One at a time.
-lsm_status flush_run(struct engine *engine);
+// of the next memtable, and installs the view without the memtable. `*has_flushed` is false
+// when there was nothing to flush. One at a time.
+lsm_status flush_run(struct engine *engine, bool *has_flushed);
 
 #endif

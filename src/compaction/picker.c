@@ -14,7 +14,7 @@
 
 // --- by need ---
 //
-// Each returns LSM_OK with a plan, or LSM_NOT_FOUND.
+// Each returns whether it has a plan.
 
 // Bytes that a table's entries take while a table is made of them: see
 // table_builder_memory().
@@ -47,8 +47,7 @@ static struct span newest_of_level0(const struct picker_input *input, const stru
 
 // The tables that arrived since the merge that keeps level 0 busy began become one, so
 // that reads meanwhile probe fewer.
-static lsm_status plan_intra_level0(const struct picker_input *input, double score,
-                                    struct plan *out)
+static bool plan_intra_level0(const struct picker_input *input, double score, struct plan *out)
 {
     const struct level *level = level_of(input, 0);
     uint64_t trigger = atomic_load_explicit(&input->options->level0_trigger, memory_order_relaxed);
@@ -58,32 +57,33 @@ static lsm_status plan_intra_level0(const struct picker_input *input, double sco
 
     if (level->count < trigger + INTRA_LEVEL0_EXTRA || plan.inputs[0].count < 2 ||
         plan.inputs[0].count < trigger)
-        return LSM_NOT_FOUND;
-    TRY(plan_complete(input, &plan));
+        return false;
+    if (!plan_complete(input, &plan))
+        return false;
     *out = plan;
-    return LSM_OK;
+    return true;
 }
 
-static lsm_status plan_level0(const struct picker_input *input, const struct level_targets *targets,
-                              enum compaction_reason reason, struct plan *out)
+static bool plan_level0(const struct picker_input *input, const struct level_targets *targets,
+                        enum compaction_reason reason, struct plan *out)
 {
     size_t count = level_of(input, 0)->count;
     struct plan plan = {
         .reason = reason, .output_level = targets->base_level, .score = targets->score[0]};
 
     if (count == 0)
-        return LSM_NOT_FOUND;
+        return false;
     if (input->level0_is_busy)
         return plan_intra_level0(input, targets->score[0], out);
     // Loading in key order makes tables that overlap nothing: they go one by one.
     plan.inputs[0] = (struct span){.first = count - 1, .count = 1};
-    if (plan_complete(input, &plan) != LSM_OK || !plan.is_move) {
+    if (!plan_complete(input, &plan) || !plan.is_move) {
         plan.inputs[0] = (struct span){.first = 0, .count = count};
-        if (plan_complete(input, &plan) != LSM_OK)
+        if (!plan_complete(input, &plan))
             return plan_intra_level0(input, targets->score[0], out);
     }
     *out = plan;
-    return LSM_OK;
+    return true;
 }
 
 // Bytes of the level below to be merged per byte moved there, times 1024. For garbage
@@ -108,8 +108,8 @@ static bool is_older(const struct level *level, const struct plan *a, const stru
 
 // The table of a level whose way down costs least; of several, the one unchanged for
 // longest.
-static lsm_status plan_deeper_level(const struct picker_input *input, enum compaction_reason reason,
-                                    unsigned level, double score, struct plan *out)
+static bool plan_deeper_level(const struct picker_input *input, enum compaction_reason reason,
+                              unsigned level, double score, struct plan *out)
 {
     const struct level *tables = level_of(input, level);
     struct plan best = {.score = score};
@@ -119,7 +119,7 @@ static lsm_status plan_deeper_level(const struct picker_input *input, enum compa
         struct plan plan;
         uint64_t cost;
 
-        if (plan_table(input, reason, level, i, level + 1, &plan) != LSM_OK)
+        if (!plan_table(input, reason, level, i, level + 1, &plan))
             continue;
         cost = cost_of(input, &plan);
         if (cost > best_cost || (cost == best_cost && !is_older(tables, &plan, &best)))
@@ -128,10 +128,10 @@ static lsm_status plan_deeper_level(const struct picker_input *input, enum compa
         best_cost = cost;
     }
     if (best_cost == UINT64_MAX)
-        return LSM_NOT_FOUND;
+        return false;
     best.score = score;
     *out = best;
-    return LSM_OK;
+    return true;
 }
 
 // What asks for a merge, by urgency.
@@ -176,22 +176,19 @@ static size_t find_needs(const struct level_targets *targets, struct need *needs
     return count;
 }
 
-static lsm_status plan_by_need(const struct picker_input *input,
-                               const struct level_targets *targets, struct plan *out)
+static bool plan_by_need(const struct picker_input *input, const struct level_targets *targets,
+                         struct plan *out)
 {
     struct need needs[LEVEL_COUNT];
     size_t count = find_needs(targets, needs);
 
     for (size_t i = 0; i < count; i++) {
-        lsm_status status =
-            needs[i].level == 0
+        if (needs[i].level == 0
                 ? plan_level0(input, targets, COMPACTION_LEVEL0, out)
-                : plan_deeper_level(input, needs[i].reason, needs[i].level, needs[i].score, out);
-
-        if (status == LSM_OK)
-            return LSM_OK;
+                : plan_deeper_level(input, needs[i].reason, needs[i].level, needs[i].score, out))
+            return true;
     }
-    return LSM_NOT_FOUND;
+    return false;
 }
 
 // --- what has become worn ---
@@ -218,8 +215,8 @@ static bool is_worn(const struct picker_input *input, unsigned level, const stru
            is_aged(input->now_seconds, meta->created_wall);
 }
 
-static lsm_status plan_worn_level0(const struct picker_input *input,
-                                   const struct level_targets *targets, struct plan *out)
+static bool plan_worn_level0(const struct picker_input *input, const struct level_targets *targets,
+                             struct plan *out)
 {
     const struct level *level = level_of(input, 0);
 
@@ -227,11 +224,11 @@ static lsm_status plan_worn_level0(const struct picker_input *input,
         if (is_worn(input, 0, level->tables[i]))
             return plan_level0(input, targets, COMPACTION_TOMBSTONES, out);
     }
-    return LSM_NOT_FOUND;
+    return false;
 }
 
-static lsm_status plan_worn(const struct picker_input *input, const struct level_targets *targets,
-                            struct plan *out)
+static bool plan_worn(const struct picker_input *input, const struct level_targets *targets,
+                      struct plan *out)
 {
     for (unsigned i = 1; i < LEVEL_COUNT; i++) {
         const struct level *level = level_of(input, i);
@@ -239,8 +236,8 @@ static lsm_status plan_worn(const struct picker_input *input, const struct level
 
         for (size_t j = 0; j < level->count; j++) {
             if (is_worn(input, i, level->tables[j]) &&
-                plan_table(input, COMPACTION_TOMBSTONES, i, j, output_level, out) == LSM_OK)
-                return LSM_OK;
+                plan_table(input, COMPACTION_TOMBSTONES, i, j, output_level, out))
+                return true;
         }
     }
     return plan_worn_level0(input, targets, out);
@@ -252,7 +249,8 @@ lsm_status compaction_pick(const struct picker_input *input, struct compaction *
     struct plan plan;
 
     level_targets_compute(input->version, input->options, &targets);
-    if (plan_by_need(input, &targets, &plan) != LSM_OK)
-        TRY(plan_worn(input, &targets, &plan));
+    *out = NULL;
+    if (!plan_by_need(input, &targets, &plan) && !plan_worn(input, &targets, &plan))
+        return LSM_OK;
     return plan_carry_out(input, &plan, out);
 }

@@ -28,16 +28,19 @@ struct compaction_range {
     const lsm_slice *to;
 };
 
-// LSM_NOT_FOUND (without words) when nothing needs merging.
+// Each picks one compaction, of which the caller gets ownership: `*out` is NULL when there is
+// nothing to do.
+
+// What needs merging most.
 lsm_status compaction_pick(const struct picker_input *input, struct compaction **out);
 // The merge that brings the range one level down from the shallowest level that holds some
-// of it; LSM_NOT_FOUND when all of it lies in the last non-empty level, LSM_BUSY when tables
-// needed are being compacted.
+// of it: nothing when all of it lies in the last non-empty level. LSM_BUSY when tables needed
+// are being compacted.
 lsm_status compaction_pick_range(const struct picker_input *input,
                                  const struct compaction_range *range, struct compaction **out);
 // The rewriting, in its place, of a table of the last non-empty level that touches the
-// range, is older than number `id_end`, and holds what a merge may drop there;
-// LSM_NOT_FOUND, LSM_BUSY as above.
+// range, is older than number `id_end`, and holds what a merge may drop there. LSM_BUSY as
+// above.
 lsm_status compaction_pick_rewrite(const struct picker_input *input,
                                    const struct compaction_range *range, uint64_t id_end,
                                    struct compaction **out);

@@ -50,9 +50,10 @@ static void limit_span(const struct picker_input *input, const struct level *lev
     *span = part;
 }
 
-// The plan's first inputs, from the shallowest level that the range touches.
-static lsm_status find_range(const struct picker_input *input, const struct compaction_range *range,
-                             struct plan *plan)
+// The plan's first inputs, from the shallowest level that the range touches; false when that
+// is the last one.
+static bool find_range(const struct picker_input *input, const struct compaction_range *range,
+                       struct plan *plan)
 {
     unsigned last = last_level_in_use(input->version);
     struct level_targets targets;
@@ -74,9 +75,9 @@ static lsm_status find_range(const struct picker_input *input, const struct comp
             .output_level = i == 0 ? targets.base_level : i + 1,
             .inputs[0] = span,
         };
-        return LSM_OK;
+        return true;
     }
-    return LSM_NOT_FOUND;
+    return false;
 }
 
 static lsm_status fail_busy(void)
@@ -89,8 +90,10 @@ lsm_status compaction_pick_range(const struct picker_input *input,
 {
     struct plan plan;
 
-    TRY(find_range(input, range, &plan));
-    if ((plan.level == 0 && input->level0_is_busy) || plan_complete(input, &plan) != LSM_OK)
+    *out = NULL;
+    if (!find_range(input, range, &plan))
+        return LSM_OK;
+    if ((plan.level == 0 && input->level0_is_busy) || !plan_complete(input, &plan))
         return fail_busy();
     return plan_carry_out(input, &plan, out);
 }
@@ -103,6 +106,7 @@ lsm_status compaction_pick_rewrite(const struct picker_input *input,
     const struct level *level = level_of(input, last);
     struct plan plan;
 
+    *out = NULL;
     for (size_t i = 0; last > 0 && i < level->count; i++) {
         const struct table_meta *meta = table_meta(level->tables[i]);
 
@@ -111,9 +115,9 @@ lsm_status compaction_pick_rewrite(const struct picker_input *input,
         if (meta->tombstone_count == 0 && !has_droppable(input, level->tables[i]) &&
             (meta->expiry_min == 0 || meta->expiry_min > input->oldest_wall))
             continue;
-        if (plan_table(input, COMPACTION_MANUAL, last, i, last, &plan) != LSM_OK)
+        if (!plan_table(input, COMPACTION_MANUAL, last, i, last, &plan))
             return fail_busy();
         return plan_carry_out(input, &plan, out);
     }
-    return LSM_NOT_FOUND;
+    return LSM_OK;
 }

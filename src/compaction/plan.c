@@ -73,29 +73,29 @@ static bool is_move(const struct picker_input *input, const struct plan *plan)
                GRANDPARENT_TABLES * table_size;
 }
 
-lsm_status plan_complete(const struct picker_input *input, struct plan *plan)
+bool plan_complete(const struct picker_input *input, struct plan *plan)
 {
     const struct level *level = level_of(input, plan->level);
     const struct level *output = level_of(input, plan->output_level);
     struct key_range range = span_range(level, plan->inputs[0]);
 
     if (span_is_busy(level, plan->inputs[0], input->busy))
-        return LSM_BUSY;
+        return false;
     if (plan->output_level > plan->level) {
         plan->inputs[1] = span_of_range(output, &range);
         if (span_is_busy(output, plan->inputs[1], input->busy))
-            return LSM_BUSY;
+            return false;
         span_extend_range(output, plan->inputs[1], &range);
     }
     if (plan->output_level > 0 && plan->output_level < LEVEL_LAST)
         plan->grandparents = span_of_range(level_of(input, plan->output_level + 1), &range);
     plan->is_bottommost = is_bottommost(input, plan, &range);
     plan->is_move = is_move(input, plan);
-    return LSM_OK;
+    return true;
 }
 
-lsm_status plan_table(const struct picker_input *input, enum compaction_reason reason,
-                      unsigned level, size_t at, unsigned output_level, struct plan *out)
+bool plan_table(const struct picker_input *input, enum compaction_reason reason, unsigned level,
+                size_t at, unsigned output_level, struct plan *out)
 {
     struct plan plan = {
         .reason = reason,
@@ -104,9 +104,10 @@ lsm_status plan_table(const struct picker_input *input, enum compaction_reason r
         .inputs[0] = {.first = at, .count = 1},
     };
 
-    TRY(plan_complete(input, &plan));
+    if (!plan_complete(input, &plan))
+        return false;
     *out = plan;
-    return LSM_OK;
+    return true;
 }
 
 lsm_status plan_carry_out(const struct picker_input *input, const struct plan *plan,

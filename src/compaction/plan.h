@@ -33,12 +33,12 @@ static inline const struct level *level_of(const struct picker_input *input, uns
 // An expiring table pays for being rewritten once half of it may have expired.
 bool has_droppable(const struct picker_input *input, const struct table *table);
 
-// Completes a plan from its levels and first inputs. LSM_BUSY, without words, when a
-// table it needs is being compacted.
-lsm_status plan_complete(const struct picker_input *input, struct plan *plan);
-// A complete plan for table number `at` of a level below level 0.
-lsm_status plan_table(const struct picker_input *input, enum compaction_reason reason,
-                      unsigned level, size_t at, unsigned output_level, struct plan *out);
+// Completes a plan from its levels and first inputs; false when a table it needs is being
+// compacted.
+bool plan_complete(const struct picker_input *input, struct plan *plan);
+// A complete plan for table number `at` of a level below level 0; false likewise.
+bool plan_table(const struct picker_input *input, enum compaction_reason reason, unsigned level,
+                size_t at, unsigned output_level, struct plan *out);
 lsm_status plan_carry_out(const struct picker_input *input, const struct plan *plan,
                           struct compaction **out);
 

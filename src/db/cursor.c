@@ -85,7 +85,7 @@ static lsm_status tighten(lsm_buf *kept, bool *has_bound, lsm_slice bound, int d
 static lsm_status set_bounds(lsm_iter *it, const lsm_iter_options *options)
 {
     CLEANUP(lsm_buf_free) lsm_buf successor = LSM_BUF_INIT;
-    lsm_status status;
+    bool has_successor;
 
     if (options->lower_exclusive && !PLANTED(LOWER_IS_INCLUSIVE)) {
         TRY(slice_successor(*options->lower, &successor));
@@ -102,10 +102,9 @@ static lsm_status set_bounds(lsm_iter *it, const lsm_iter_options *options)
     if (options->prefix == NULL)
         return LSM_OK;
     TRY(tighten(&it->lower, &it->has_lower, *options->prefix, 1));
-    status = slice_prefix_successor(*options->prefix, &successor);
-    if (status == LSM_NOT_FOUND)
+    TRY(slice_prefix_successor(*options->prefix, &has_successor, &successor));
+    if (!has_successor)
         return LSM_OK; // nothing lies behind the prefix
-    TRY(status);
     return tighten(&it->upper, &it->has_upper, slice_of_buf(&successor), -1);
 }
 

@@ -219,15 +219,15 @@ static lsm_status insert_entries(struct logged_memtable *lm, const struct frame_
 {
     struct frame_reader reader;
     struct entry entry;
-    lsm_status status;
+    enum frame_next next;
 
     TRY(memtable_reserve(lm->mem, header->entry_count,
                          entries.size + header->entry_count * (uint64_t)POINTER_SIZE_MAX,
                          keyspace_count));
     frame_reader_over(&reader, header, position, entries);
-    while ((status = frame_reader_next(&reader, &entry)) == LSM_OK)
+    while ((next = frame_reader_next(&reader, &entry)) == FRAME_ENTRY)
         memtable_insert(lm->mem, &entry, key_hash(entry.keyspace, entry.key));
-    return status == LSM_NOT_FOUND ? LSM_OK : status;
+    return frame_end_status(next);
 }
 
 static lsm_status replay_commit(void *ctx, const struct frame_header *header,

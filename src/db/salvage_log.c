@@ -118,7 +118,7 @@ static lsm_status guess_header(const struct salvage_log *log, const char *name,
     CLEANUP(frame_scan_close) struct frame_scan scan = {.file = NULL};
     struct frame_header frame;
     uint8_t bytes[FILE_HEADER_SIZE];
-    lsm_status status;
+    bool is_found;
     uint64_t at;
 
     header->kind = FILE_KIND_LOG;
@@ -129,11 +129,11 @@ static lsm_status guess_header(const struct salvage_log *log, const char *name,
     else
         memcpy(header->file_uuid.bytes, bytes + 32, sizeof header->file_uuid.bytes);
     scan.header = *header;
-    status = frame_scan_find(&scan, FILE_HEADER_SIZE, &at, &frame);
-    if (status == LSM_NOT_FOUND)
+    TRY(frame_scan_find(&scan, FILE_HEADER_SIZE, &is_found, &at, &frame));
+    if (!is_found)
         return lsm_fail(LSM_CORRUPT, "%s: offset 0: neither its header nor any frame verifies",
                         name);
-    return status;
+    return LSM_OK;
 }
 
 static lsm_status identify(const struct salvage_log *log, const char *name,

@@ -94,7 +94,7 @@ static lsm_status sort_frame(void *ctx, const struct frame_header *header,
     struct sorter *s = ctx;
     struct frame_reader reader;
     struct entry entry;
-    lsm_status status;
+    enum frame_next next;
 
     if (memtable_used(s->mem) + entries.size > RUN_BYTES_MAX)
         TRY(write_run(s));
@@ -102,9 +102,9 @@ static lsm_status sort_frame(void *ctx, const struct frame_header *header,
                          entries.size + header->entry_count * (uint64_t)POINTER_SIZE_MAX,
                          header->entry_count));
     frame_reader_over(&reader, header, position, entries);
-    while ((status = frame_reader_next(&reader, &entry)) == LSM_OK)
+    while ((next = frame_reader_next(&reader, &entry)) == FRAME_ENTRY)
         memtable_insert(s->mem, &entry, key_hash(entry.keyspace, entry.key));
-    return status == LSM_NOT_FOUND ? LSM_OK : status;
+    return frame_end_status(next);
 }
 
 lsm_status salvage_merge_add_log(struct salvage_merge *merge, struct salvage_log *log,

@@ -306,15 +306,16 @@ static lsm_status read_data(struct lane *lane, const struct block_place *place)
                     (unsigned long long)place->offset);
 }
 
-// The next block that verifies, telling what is passed over; LSM_NOT_FOUND at the end of the file.
-static lsm_status find_block(struct lane *lane, struct block_place *out)
+// The next block that verifies, telling what is passed over; `*found` is false at the end of the
+// file.
+static lsm_status find_block(struct lane *lane, bool *found, struct block_place *out)
 {
     struct reading *r = &lane->reading;
     const uint64_t from = r->at;
-    const lsm_status status = block_search_next(&r->search, from, out);
+    const lsm_status status = block_search_next(&r->search, from, found, out);
 
-    if (status == LSM_OK || status == LSM_NOT_FOUND)
-        r->at = status == LSM_OK ? out->offset : r->size;
+    if (status == LSM_OK)
+        r->at = *found ? out->offset : r->size;
     if (r->at > from) {
         salvage_lose(lane->losses, r->name.text, from, r->at - from, "no block that verifies");
         r->has_gap = true;
@@ -327,15 +328,16 @@ static lsm_status search_block(struct lane *lane, bool *found)
 {
     struct reading *r = &lane->reading;
     struct block_place place;
-    lsm_status status = find_block(lane, &place);
+    bool is_block;
+    lsm_status status = find_block(lane, &is_block, &place);
 
-    if (status != LSM_OK && status != LSM_NOT_FOUND)
+    if (status != LSM_OK)
         TRY(lose_part(lane, r->at, r->size - r->at, status)); // it cannot even be read
-    if (status == LSM_OK)
+    else if (is_block)
         status = read_data(lane, &place);
     if (salvage_is_stopped(status))
         return status;
-    *found = status == LSM_OK;
+    *found = status == LSM_OK && is_block;
     r->at = *found ? block_place_end(&place) : r->size;
     return LSM_OK;
 }

@@ -76,12 +76,12 @@ static lsm_status verify_frames(struct frame_scan *scan, uint64_t end)
 
     scan->limit = end;
     while (at < end) {
-        lsm_status status = frame_scan_at(scan, at, true, &header, &entries);
+        bool verifies;
 
-        if (status == LSM_NOT_FOUND)
+        TRY(frame_scan_at(scan, at, true, &verifies, &header, &entries));
+        if (!verifies)
             return lsm_fail(LSM_CORRUPT, "%s, offset %llu: not a whole frame", scan->file->name,
                             (unsigned long long)at);
-        TRY(status);
         at += frame_size(header.body_size);
     }
     return LSM_OK;

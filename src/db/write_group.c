@@ -181,10 +181,10 @@ static void insert_commit(struct logged_memtable *active, const struct write_req
 
     frame_reader_over_commit(&reader, &request->frame);
     for (size_t i = 0; i < request->write_count; i++) {
-        lsm_status status = frame_reader_next(&reader, &entry);
+        enum frame_next next = frame_reader_next(&reader, &entry);
 
-        assert(status == LSM_OK); // the frame was encoded by this process
-        (void)status;
+        assert(next == FRAME_ENTRY); // the frame was encoded by this process
+        (void)next;
         memtable_insert(active->mem, &entry, request->writes[i].hash);
     }
 }

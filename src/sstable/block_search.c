@@ -30,15 +30,16 @@ static const uint8_t *bytes_at(const struct block_search *search, uint64_t offse
     return (const uint8_t *)search->window.data + (offset - search->window_at);
 }
 
-// Has a trailer's bytes at `at` in the window; LSM_NOT_FOUND when so many are not left.
-static lsm_status look(struct block_search *search)
+// Has a trailer's bytes at `at` in the window, unless so many are not left.
+static lsm_status look(struct block_search *search, bool *are_left)
 {
     const uint64_t left = search->at < search->end ? search->end - search->at : 0;
     const uint64_t window_end = search->window_at + search->window.size;
     const size_t size = left < WINDOW_SIZE ? (size_t)left : WINDOW_SIZE;
 
-    if (left < LAYOUT_TRAILER_SIZE)
-        return LSM_NOT_FOUND;
+    *are_left = left >= LAYOUT_TRAILER_SIZE;
+    if (!*are_left)
+        return LSM_OK;
     if (search->at >= search->window_at && search->at + LAYOUT_TRAILER_SIZE <= window_end)
         return LSM_OK;
     buf_clear(&search->window); // whatever fails, the window holds nothing wrong
@@ -80,13 +81,15 @@ static size_t find_trailer(lsm_slice bytes, size_t from)
     return bytes.size;
 }
 
-// Moves to the next place that looks like one.
-static lsm_status next_trailer(struct block_search *search)
+// Moves to the next place that looks like one, if there is one.
+static lsm_status next_trailer(struct block_search *search, bool *is_there)
 {
     for (;;) {
         size_t found;
 
-        TRY(look(search));
+        TRY(look(search, is_there));
+        if (!*is_there)
+            return LSM_OK;
         found =
             find_trailer(slice_of_buf(&search->window), (size_t)(search->at - search->window_at));
         if (found < search->window.size) {
@@ -144,7 +147,7 @@ static bool find_start(const struct block_search *search, uint32_t sum, struct b
     return false;
 }
 
-static lsm_status begin(struct block_search *search, uint64_t from)
+static lsm_status begin(struct block_search *search, uint64_t from, bool *is_room)
 {
     if (search->starts == NULL)
         search->starts = mem_alloc_zeroed(SET_COUNT * SET_SIZE, sizeof *search->starts);
@@ -153,26 +156,36 @@ static lsm_status begin(struct block_search *search, uint64_t from)
     search->from = from;
     search->at = from;
     search->sum = 0;
-    TRY(look(search));
-    add_start(search, from, 0);
-    sum_to(search, from + 1); // a block has a byte at least
+    TRY(look(search, is_room));
+    if (*is_room) {
+        add_start(search, from, 0);
+        sum_to(search, from + 1); // a block has a byte at least
+    }
     return LSM_OK;
 }
 
-lsm_status block_search_next(struct block_search *search, uint64_t from, struct block_place *out)
+lsm_status block_search_next(struct block_search *search, uint64_t from, bool *found,
+                             struct block_place *out)
 {
-    TRY(begin(search, from));
-    for (;;) {
+    bool is_more;
+
+    *found = false;
+    TRY(begin(search, from, &is_more));
+    while (is_more) {
         const uint8_t *trailer;
         uint32_t sum;
 
-        TRY(next_trailer(search));
+        TRY(next_trailer(search, &is_more));
+        if (!is_more)
+            break;
         trailer = bytes_at(search, search->at);
         sum = crc32c(search->sum, trailer, LAYOUT_TRAILER_CRC_AT);
-        if (find_start(search, sum, out))
-            return LSM_OK;
+        *found = find_start(search, sum, out);
+        if (*found)
+            break;
         sum = crc32c(sum, trailer + LAYOUT_TRAILER_CRC_AT, sizeof sum);
         add_start(search, search->at + LAYOUT_TRAILER_SIZE, sum);
         sum_to(search, search->at + 1);
     }
+    return LSM_OK;
 }

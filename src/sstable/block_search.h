@@ -39,8 +39,9 @@ struct block_search {
 void block_search_release(struct block_search *search);
 
 // The block that ends first of those that verify and start at `from` or behind it, where a block
-// or a trailer that does not verify has ended. LSM_NOT_FOUND (without words) when there is none.
+// or a trailer that does not verify has ended; `*found` is false when there is none.
 // Call it with increasing offsets.
-lsm_status block_search_next(struct block_search *search, uint64_t from, struct block_place *out);
+lsm_status block_search_next(struct block_search *search, uint64_t from, bool *found,
+                             struct block_place *out);
 
 #endif

@@ -328,13 +328,14 @@ static bool ascends(const struct frame_reader *r, const struct entry *e)
     return slice_compare(e->key, r->key) > 0;
 }
 
-static lsm_status fail_malformed(const struct frame_reader *r)
+static enum frame_next fail_malformed(const struct frame_reader *r)
 {
-    return lsm_fail(LSM_CORRUPT, "log segment %u: offset %llu: malformed entries in a frame",
-                    r->position.segment, (unsigned long long)r->position.offset);
+    (void)lsm_fail(LSM_CORRUPT, "log segment %u: offset %llu: malformed entries in a frame",
+                   r->position.segment, (unsigned long long)r->position.offset);
+    return FRAME_MALFORMED;
 }
 
-lsm_status frame_reader_next(struct frame_reader *r, struct entry *out)
+enum frame_next frame_reader_next(struct frame_reader *r, struct entry *out)
 {
     struct entry e = {.ts = r->ts};
     uint8_t flags;
@@ -342,7 +343,7 @@ lsm_status frame_reader_next(struct frame_reader *r, struct entry *out)
     if (r->left == 0) {
         bool is_whole = reader_done(&r->reader) && r->record_at == r->frame_bytes;
 
-        return is_whole ? LSM_NOT_FOUND : fail_malformed(r);
+        return is_whole ? FRAME_END : fail_malformed(r);
     }
     flags = read_u8(&r->reader);
     e.kind = flags & ENTRY_KIND_MASK;
@@ -361,5 +362,5 @@ lsm_status frame_reader_next(struct frame_reader *r, struct entry *out)
     r->keyspace = e.keyspace;
     r->key = e.key;
     *out = e;
-    return LSM_OK;
+    return FRAME_ENTRY;
 }

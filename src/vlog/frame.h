@@ -175,10 +175,20 @@ void frame_reader_over_commit(struct frame_reader *r, const struct commit_frame 
 void frame_reader_over(struct frame_reader *r, const struct frame_header *header,
                        struct log_position position, lsm_slice entries);
 
+enum frame_next {
+    FRAME_ENTRY,
+    FRAME_END,       // there was no more
+    FRAME_MALFORMED, // LSM_CORRUPT, and told as such: a verified frame of ours is not
+};
+
 // The next entry, stamped with the frame's timestamp; a pointer's value is encoded
-// in the reader and lives until the next call. LSM_NOT_FOUND (without words) after
-// the last; LSM_CORRUPT when the entries are malformed, which a verified frame of
-// ours is not.
-lsm_status frame_reader_next(struct frame_reader *r, struct entry *out);
+// in the reader and lives until the next call.
+enum frame_next frame_reader_next(struct frame_reader *r, struct entry *out);
+
+// How reading ended, as a status.
+static inline lsm_status frame_end_status(enum frame_next next)
+{
+    return next == FRAME_MALFORMED ? LSM_CORRUPT : LSM_OK;
+}
 
 #endif

@@ -123,9 +123,9 @@ static bool decode_header(const struct frame_scan *scan, const uint8_t *bytes, u
     return frame_header_decode(bytes, &scan->header.file_uuid, offset, out);
 }
 
-// LSM_NOT_FOUND when the record is not the entry's.
+// Whether the record is the entry's.
 static lsm_status verify_record(struct frame_scan *scan, const struct entry *entry,
-                                const struct value_pointer *pointer)
+                                const struct value_pointer *pointer, bool *verifies)
 {
     struct record record;
     lsm_status status;
@@ -135,37 +135,36 @@ static lsm_status verify_record(struct frame_scan *scan, const struct entry *ent
     TRY(frame_scan_read(scan, pointer->offset, scan->record.data, pointer->record_size));
     bytes = slice_make(scan->record.data, pointer->record_size);
     status = record_decode(bytes, scan->file->name, pointer->offset, &record);
-    if (status == LSM_CORRUPT)
-        return LSM_NOT_FOUND;
-    TRY(status);
-    if (!record_is_of(&record, entry->keyspace, entry->key, pointer->value_size))
-        return LSM_NOT_FOUND;
+    if (status != LSM_OK && status != LSM_CORRUPT)
+        return status;
+    *verifies =
+        status == LSM_OK && record_is_of(&record, entry->keyspace, entry->key, pointer->value_size);
     return LSM_OK;
 }
 
 static lsm_status verify_records(struct frame_scan *scan, uint64_t offset,
-                                 const struct frame_header *header, lsm_slice entries)
+                                 const struct frame_header *header, lsm_slice entries,
+                                 bool *verifies)
 {
     struct log_position position = {(uint32_t)scan->header.number, offset};
+    enum frame_next next;
     struct frame_reader r;
     struct entry entry;
 
+    *verifies = true;
     frame_reader_over(&r, header, position, entries);
-    for (;;) {
-        lsm_status status = frame_reader_next(&r, &entry);
-
-        if (status == LSM_NOT_FOUND)
-            return LSM_OK;
-        if (status != LSM_OK) // malformed
-            return LSM_NOT_FOUND;
-        if (entry.kind == ENTRY_POINTER)
-            TRY(verify_record(scan, &entry, &r.pointer));
+    while (*verifies && (next = frame_reader_next(&r, &entry)) != FRAME_END) {
+        if (next == FRAME_MALFORMED)
+            *verifies = false;
+        else if (entry.kind == ENTRY_POINTER)
+            TRY(verify_record(scan, &entry, &r.pointer, verifies));
     }
+    return LSM_OK;
 }
 
-// The bytes that align the next frame are zero. No checksum covers them.
+// Whether the bytes that align the next frame are zero. No checksum covers them.
 static lsm_status verify_padding(struct frame_scan *scan, uint64_t offset,
-                                 const struct frame_header *header)
+                                 const struct frame_header *header, bool *verifies)
 {
     uint64_t from = offset + FRAME_HEADER_SIZE + header->body_size;
     size_t size = (size_t)(offset + frame_size(header->body_size) - from);
@@ -175,30 +174,32 @@ static lsm_status verify_padding(struct frame_scan *scan, uint64_t offset,
         memcpy(bytes, (const uint8_t *)scan->window.data + (from - scan->window_at), size);
     else
         TRY(frame_scan_read(scan, from, bytes, size));
-    return get_u64(bytes) == 0 ? LSM_OK : LSM_NOT_FOUND;
+    *verifies = get_u64(bytes) == 0;
+    return LSM_OK;
 }
 
 lsm_status frame_scan_at(struct frame_scan *scan, uint64_t offset, bool verify_values,
-                         struct frame_header *header, lsm_slice *entries)
+                         bool *verifies, struct frame_header *header, lsm_slice *entries)
 {
     struct frame_header found;
     const uint8_t *bytes;
     lsm_slice body;
 
+    *verifies = false;
     if (offset % FRAME_ALIGNMENT != 0 || !has_room(scan, offset, FRAME_HEADER_SIZE))
-        return LSM_NOT_FOUND;
+        return LSM_OK;
     TRY(peek(scan, offset, FRAME_HEADER_SIZE, &bytes));
     if (!decode_header(scan, bytes, offset, &found) ||
         !has_room(scan, offset, frame_size(found.body_size)))
-        return LSM_NOT_FOUND;
+        return LSM_OK;
     TRY(peek(scan, offset, FRAME_HEADER_SIZE + found.entries_size, &bytes));
     body = slice_make(bytes + FRAME_HEADER_SIZE, (size_t)found.entries_size);
     scan->bytes_summed += body.size;
     if (frame_body_crc(body) != found.body_crc && !PLANTED(SKIP_FRAME_CRC))
-        return LSM_NOT_FOUND;
-    TRY(verify_padding(scan, offset, &found));
-    if (verify_values && found.type == FRAME_COMMIT)
-        TRY(verify_records(scan, offset, &found, body));
+        return LSM_OK;
+    TRY(verify_padding(scan, offset, &found, verifies));
+    if (*verifies && verify_values && found.type == FRAME_COMMIT)
+        TRY(verify_records(scan, offset, &found, body, verifies));
     *header = found;
     *entries = body;
     return LSM_OK;
@@ -212,20 +213,22 @@ static bool may_be_header(const uint8_t *bytes)
     return type != 0 && type <= UINT8_MAX;
 }
 
-lsm_status frame_scan_find(struct frame_scan *scan, uint64_t from, uint64_t *at,
+lsm_status frame_scan_find(struct frame_scan *scan, uint64_t from, bool *found, uint64_t *at,
                            struct frame_header *header)
 {
     uint64_t offset = (from + FRAME_ALIGNMENT - 1) / FRAME_ALIGNMENT * FRAME_ALIGNMENT;
     const uint8_t *bytes;
 
+    *found = false;
     for (; has_room(scan, offset, FRAME_HEADER_SIZE); offset += FRAME_ALIGNMENT) {
         TRY(peek(scan, offset, FRAME_HEADER_SIZE, &bytes));
         if (may_be_header(bytes) && decode_header(scan, bytes, offset, header)) {
             *at = offset;
-            return LSM_OK;
+            *found = true;
+            break;
         }
     }
-    return LSM_NOT_FOUND;
+    return LSM_OK;
 }
 
 lsm_status frame_scan_is_damaged(struct dir *dir, const char *name, bool *out)
@@ -235,7 +238,6 @@ lsm_status frame_scan_is_damaged(struct dir *dir, const char *name, bool *out)
     struct frame_header frame;
     uint8_t bytes[FILE_HEADER_SIZE];
     uint64_t at;
-    lsm_status status;
 
     TRY(frame_scan_open_as(dir, name, &header, &scan));
     *out = false;
@@ -243,9 +245,7 @@ lsm_status frame_scan_is_damaged(struct dir *dir, const char *name, bool *out)
         return LSM_OK;
     TRY(frame_scan_read(&scan, 0, bytes, sizeof bytes));
     memcpy(scan.header.file_uuid.bytes, bytes + FILE_HEADER_UUID_AT, UUID_SIZE);
-    status = frame_scan_find(&scan, FILE_HEADER_SIZE, &at, &frame);
-    *out = status == LSM_OK;
-    return status == LSM_NOT_FOUND ? LSM_OK : status;
+    return frame_scan_find(&scan, FILE_HEADER_SIZE, out, &at, &frame);
 }
 
 lsm_status frame_scan_used(struct frame_scan *scan, uint64_t from, uint64_t *end)

@@ -36,15 +36,15 @@ void frame_scan_close(struct frame_scan *scan);
 // has been synced: what a crash has torn has none.
 lsm_status frame_scan_is_damaged(struct dir *dir, const char *name, bool *out);
 
-// The frame at `offset`. LSM_NOT_FOUND (without words) when what is there does not
-// verify as one: its header, its entries and, with `verify_values`, its records.
-// `entries` live until the next call. A failure to read is no verdict: it is returned.
+// The frame at `offset`. `*verifies` is false when what is there does not verify as one: its
+// header, its entries and, with `verify_values`, its records. `entries` live until the next
+// call. A failure to read is no verdict: it is returned.
 lsm_status frame_scan_at(struct frame_scan *scan, uint64_t offset, bool verify_values,
-                         struct frame_header *header, lsm_slice *entries);
+                         bool *verifies, struct frame_header *header, lsm_slice *entries);
 
 // The first offset from `from` on at which a frame's header verifies, whatever became
-// of its body. LSM_NOT_FOUND (without words) when there is none.
-lsm_status frame_scan_find(struct frame_scan *scan, uint64_t from, uint64_t *at,
+// of its body; `*found` is false when there is none.
+lsm_status frame_scan_find(struct frame_scan *scan, uint64_t from, bool *found, uint64_t *at,
                            struct frame_header *header);
 
 // Where the zeroes begin that the file ends with, but not below `from`.

@@ -90,13 +90,13 @@ static lsm_status verify_values(struct log_walk *walk, const struct walked *w)
         return LSM_OK;
     TRY(log_walk_open(walk, &w->link, &scan));
     while (at < w->link.final_size) {
-        lsm_status status = frame_scan_at(&scan, at, true, &header, &entries);
+        bool verifies;
 
-        if (status == LSM_NOT_FOUND) {
+        TRY(frame_scan_at(&scan, at, true, &verifies, &header, &entries));
+        if (!verifies) {
             walk->limit = (struct log_position){w->link.id, at};
             return LSM_OK;
         }
-        TRY(status);
         at += frame_size(header.body_size);
         walk->found.copied_bytes += frame_size(header.body_size);
     }

@@ -106,25 +106,28 @@ static lsm_status judge_header(struct log_walk *walk, const char *name)
 
     TRY(frame_scan_is_damaged(walk->store->dir, name, &is_damaged));
     if (!is_damaged)
-        return LSM_NOT_FOUND;
+        return LSM_OK;
     return lsm_fail(LSM_CORRUPT,
                     "%s: offset 0: the header does not verify, but there are frames behind it",
                     name);
 }
 
-// Opens a segment that is merely there. LSM_NOT_FOUND when it is none of ours.
-static lsm_status open_candidate(struct log_walk *walk, uint32_t id, struct frame_scan *out)
+// Opens a segment that was listed; one that is gone since is damage, for nobody may remove what
+// could be log. `*is_ours` is false, and nothing open, when it is none of ours.
+static lsm_status open_candidate(struct log_walk *walk, uint32_t id, struct frame_scan *out,
+                                 bool *is_ours)
 {
     const struct filename name = segment_name(id);
     lsm_status status = frame_scan_open(walk->store->dir, name.text, out);
 
+    *is_ours = false;
     if (status == LSM_CORRUPT)
         return judge_header(walk, name.text);
     TRY(status);
-    if (is_of_database(walk, out, id))
-        return LSM_OK;
-    frame_scan_close(out);
-    return LSM_NOT_FOUND;
+    *is_ours = is_of_database(walk, out, id);
+    if (!*is_ours)
+        frame_scan_close(out);
+    return LSM_OK;
 }
 
 // --- marks ---
@@ -158,11 +161,11 @@ static lsm_status search_marks(struct log_walk *walk, struct frame_scan *scan, u
     if (used + FRAME_HEADER_SIZE < scan->limit)
         scan->limit = used + FRAME_HEADER_SIZE; // a header begins with what is not zero
     for (;;) {
-        lsm_status status = frame_scan_find(scan, from, &at, &header);
+        bool is_found;
 
-        if (status == LSM_NOT_FOUND)
+        TRY(frame_scan_find(scan, from, &is_found, &at, &header));
+        if (!is_found)
             return LSM_OK;
-        TRY(status);
         TRY(take_mark(walk, scan, at, &header));
         from = at + FRAME_ALIGNMENT;
     }
@@ -180,15 +183,13 @@ static lsm_status search_behind(struct log_walk *walk)
     TRY(search_marks(walk, &scan, last->link.final_size));
     for (size_t i = 0; i < walk->id_count; i++) {
         CLEANUP(frame_scan_close) struct frame_scan later = {0};
-        lsm_status status;
+        bool is_ours;
 
         if (walk->ids[i] <= last->link.id)
             continue;
-        status = open_candidate(walk, walk->ids[i], &later);
-        if (status == LSM_NOT_FOUND)
-            continue;
-        TRY(status);
-        TRY(search_marks(walk, &later, FIRST_FRAME_AT));
+        TRY(open_candidate(walk, walk->ids[i], &later, &is_ours));
+        if (is_ours)
+            TRY(search_marks(walk, &later, FIRST_FRAME_AT));
     }
     return LSM_OK;
 }
@@ -271,11 +272,11 @@ static lsm_status walk_segment(struct log_walk *walk, struct frame_scan *scan, s
     if (walk->limit.segment == w->link.id && walk->limit.offset < scan->limit)
         scan->limit = walk->limit.offset;
     for (;;) {
-        lsm_status status = frame_scan_at(scan, at, false, &header, &entries);
+        bool verifies;
 
-        if (status == LSM_NOT_FOUND)
+        TRY(frame_scan_at(scan, at, false, &verifies, &header, &entries));
+        if (!verifies)
             break;
-        TRY(status);
         TRY(take_mark(walk, scan, at, &header));
         TRY(check_type(scan, at, &header));
         if (!follows(walk, &header, at, entries, before))
@@ -356,38 +357,34 @@ static lsm_status links_to(struct frame_scan *scan, const struct log_link *last,
     struct frame_header header;
     struct frame_link link;
     lsm_slice entries;
-    lsm_status status = frame_scan_at(scan, FIRST_FRAME_AT, false, &header, &entries);
+    bool verifies;
 
-    *is_link = false;
-    if (status == LSM_NOT_FOUND)
-        return LSM_OK;
-    TRY(status);
-    *is_link = header.type == FRAME_LINK && frame_link_decode(entries, &link) && names(&link, last);
+    TRY(frame_scan_at(scan, FIRST_FRAME_AT, false, &verifies, &header, &entries));
+    *is_link = verifies && header.type == FRAME_LINK && frame_link_decode(entries, &link) &&
+               names(&link, last);
     return LSM_OK;
 }
 
-// Walks the segment that is linked behind the last one walked. LSM_NOT_FOUND when
-// there is none.
-static lsm_status walk_successor(struct log_walk *walk)
+// Walks the segment that is linked behind the last one walked, if there is one.
+static lsm_status walk_successor(struct log_walk *walk, bool *is_there)
 {
     struct log_link last = walk->segments[walk->count - 1].link;
 
     for (size_t i = 0; i < walk->id_count; i++) {
         CLEANUP(frame_scan_close) struct frame_scan scan = {0};
-        lsm_status status;
-        bool is_link;
+        bool is_ours;
 
         if (walk->ids[i] <= last.id)
             continue;
-        status = open_candidate(walk, walk->ids[i], &scan);
-        if (status == LSM_NOT_FOUND)
+        TRY(open_candidate(walk, walk->ids[i], &scan, &is_ours));
+        if (!is_ours)
             continue;
-        TRY(status);
-        TRY(links_to(&scan, &last, &is_link));
-        if (is_link)
+        TRY(links_to(&scan, &last, is_there));
+        if (*is_there)
             return add_walked(walk, &scan, FIRST_FRAME_AT);
     }
-    return LSM_NOT_FOUND;
+    *is_there = false;
+    return LSM_OK;
 }
 
 static bool is_at_limit(const struct log_walk *walk)
@@ -409,13 +406,8 @@ static lsm_status walk_chain(struct log_walk *walk)
     if (walk->count == 0)
         return lsm_fail(LSM_CORRUPT, "%s: offset %" PRIu64 ": the log has no segment from here on",
                         segment_name(walk->input.replay.segment).text, walk->input.replay.offset);
-    while (!is_at_limit(walk)) {
-        lsm_status status = walk_successor(walk);
-
-        if (status == LSM_NOT_FOUND)
-            return LSM_OK;
-        TRY(status);
-    }
+    for (bool is_more = true; is_more && !is_at_limit(walk);)
+        TRY(walk_successor(walk, &is_more));
     return LSM_OK;
 }
 
@@ -470,13 +462,13 @@ lsm_status log_walk_visit(const struct log_walk *walk, const struct log_link *li
         return LSM_OK;
     TRY(log_walk_open(walk, link, &scan));
     while (from < to) {
-        lsm_status status = frame_scan_at(&scan, from, false, &header, &entries);
+        bool verifies;
 
-        if (status == LSM_NOT_FOUND)
+        TRY(frame_scan_at(&scan, from, false, &verifies, &header, &entries));
+        if (!verifies)
             return lsm_fail(LSM_CORRUPT,
                             "%s: offset %" PRIu64 ": a frame that did verify no longer does",
                             scan.file->name, from);
-        TRY(status);
         TRY(visit(ctx, &scan, from, &header, entries));
         from += frame_size(header.body_size);
     }

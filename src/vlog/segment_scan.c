@@ -28,18 +28,18 @@ static lsm_status find_frame(struct scan_state *state, uint64_t from, uint64_t *
     lsm_slice entries;
 
     for (;;) {
-        lsm_status status = frame_scan_find(state->scan, from, at, &header);
+        bool is_found, verifies;
 
-        if (status == LSM_NOT_FOUND && from + FRAME_ALIGNMENT <= state->scan->limit)
+        TRY(frame_scan_find(state->scan, from, &is_found, at, &header));
+        if (!is_found && from + FRAME_ALIGNMENT <= state->scan->limit)
             return frame_scan_used(state->scan, from, at);
-        if (status == LSM_NOT_FOUND) { // less than a word is left
+        if (!is_found) { // less than a word is left
             *at = state->scan->limit;
             return LSM_OK;
         }
-        TRY(status);
-        status = frame_scan_at(state->scan, *at, state->verify_values, &header, &entries);
-        if (status != LSM_NOT_FOUND)
-            return status;
+        TRY(frame_scan_at(state->scan, *at, state->verify_values, &verifies, &header, &entries));
+        if (verifies)
+            return LSM_OK;
         from = behind_frame(state->scan, *at, &header);
     }
 }
@@ -50,16 +50,15 @@ static lsm_status scan_next(struct scan_state *state, uint64_t *at)
     struct frame_header header;
     uint64_t size, next;
     lsm_slice entries;
-    lsm_status status = frame_scan_at(state->scan, *at, state->verify_values, &header, &entries);
+    bool verifies;
 
-    if (status == LSM_OK) {
+    TRY(frame_scan_at(state->scan, *at, state->verify_values, &verifies, &header, &entries));
+    if (verifies) {
         size = frame_size(header.body_size);
         TRY(state->fn(state->ctx, *at, size, &header, entries));
         *at += size;
         return LSM_OK;
     }
-    if (status != LSM_NOT_FOUND)
-        return status;
     TRY(find_frame(state, *at, &next));
     TRY(state->fn(state->ctx, *at, next - *at, NULL, slice_make("", 0)));
     *at = next;

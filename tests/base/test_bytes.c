@@ -68,12 +68,16 @@ Test(bytes, heads_order_as_keys_do)
 Test(bytes, the_successor_of_a_prefix_is_above_all_it_starts)
 {
     lsm_buf successor = {0};
+    bool exists;
 
-    cr_assert(slice_prefix_successor(slice_of("ab"), &successor) == LSM_OK);
+    cr_assert(slice_prefix_successor(slice_of("ab"), &exists, &successor) == LSM_OK);
+    cr_assert(exists);
     cr_assert(slice_equal(slice_of_buf(&successor), slice_of("ac")));
-    cr_assert(slice_prefix_successor(slice_of("a\xff\xff"), &successor) == LSM_OK);
+    cr_assert(slice_prefix_successor(slice_of("a\xff\xff"), &exists, &successor) == LSM_OK);
+    cr_assert(exists);
     cr_assert(slice_equal(slice_of_buf(&successor), slice_of("b")));
-    cr_assert(slice_prefix_successor(slice_make("\0", 1), &successor) == LSM_OK);
+    cr_assert(slice_prefix_successor(slice_make("\0", 1), &exists, &successor) == LSM_OK);
+    cr_assert(exists);
     cr_assert(slice_equal(slice_of_buf(&successor), slice_of("\x01")));
     lsm_buf_free(&successor);
 }
@@ -81,9 +85,12 @@ Test(bytes, the_successor_of_a_prefix_is_above_all_it_starts)
 Test(bytes, no_key_is_above_all_with_an_empty_or_highest_prefix)
 {
     lsm_buf successor = {0};
+    bool exists;
 
-    cr_assert(slice_prefix_successor(slice_make(NULL, 0), &successor) == LSM_NOT_FOUND);
-    cr_assert(slice_prefix_successor(slice_of("\xff\xff"), &successor) == LSM_NOT_FOUND);
+    cr_assert(slice_prefix_successor(slice_make(NULL, 0), &exists, &successor) == LSM_OK);
+    cr_assert(not(exists));
+    cr_assert(slice_prefix_successor(slice_of("\xff\xff"), &exists, &successor) == LSM_OK);
+    cr_assert(not(exists));
     cr_assert(successor.data == NULL);
     cr_assert(eq(str, (char *)lsm_errmsg(), ""));
 }

@@ -79,7 +79,7 @@ static void merge_to_bottom(void)
 {
     struct compaction *compaction;
 
-    while (pick_all(&compaction) == LSM_OK)
+    while (pick_all(&compaction) == LSM_OK && compaction != NULL)
         assert_ok(run(compaction));
 }
 
@@ -171,7 +171,7 @@ Test(merge_job, peer_badger_2143_a_deleted_key_never_comes_back, .init = setup, 
     for (unsigned i = 0; i < 300; i += 2)
         engine_delete(&f, i);
     engine_flush(&f);
-    while (pick_all(&compaction) == LSM_OK) {
+    while (pick_all(&compaction) == LSM_OK && compaction != NULL) {
         assert_ok(run(compaction));
         cr_assert(engine_agrees(&f, 400, 0));
     }

@@ -115,11 +115,11 @@ static const char *describe(lsm_status status, struct compaction *c)
     static char text[512];
     size_t used;
 
-    if (status == LSM_NOT_FOUND)
-        return "nothing";
     if (status == LSM_BUSY)
         return "busy";
     assert_ok(status);
+    if (c == NULL)
+        return "nothing";
     used = (size_t)snprintf(text, sizeof text, "%s %u>%u:", compaction_reason_name(c->reason),
                             c->level, c->output_level);
     for (unsigned i = 0; i < 2; i++) {

@@ -114,7 +114,7 @@ Test(throttle, memtables_that_wait_for_a_flush_are_counted)
     engine_rotate(&f);
     cr_assert(eq(u64, delay_now(&cause), UINT64_MAX));
     cr_assert(eq(int, (int)cause, STALL_MEMTABLE));
-    assert_ok(flush_run(&f.engine));
+    assert_ok(flush_run(&f.engine, &(bool){false}));
     cr_assert(eq(u64, delay_now(&cause), 0));
     teardown();
 }
@@ -160,7 +160,7 @@ Test(throttle, limits_that_change_count_from_the_next_update_on)
     cr_assert(eq(int, (int)cause, STALL_MEMTABLE));
     set_limits((struct limits){.memtable_size = 1 << 20, .level0_slowdown = 1, .level0_stop = 2});
     cr_assert(eq(u64, delay_now(&cause), 0));
-    assert_ok(flush_run(&f.engine));
+    assert_ok(flush_run(&f.engine, &(bool){false}));
     add_level0_table();
     cr_assert(eq(u64, delay_now(&cause), UINT64_MAX));
     cr_assert(eq(int, (int)cause, STALL_LEVEL0));

@@ -105,11 +105,12 @@ static void search_blocks(struct fuzz_file *f)
         .file = &f->file, .end = f->size, .size_max = LAYOUT_DATA_RAW_MAX};
     uint64_t at = FILE_HEADER_SIZE;
     struct block_place place;
+    bool found;
 
     if (f->size < FILE_HEADER_SIZE)
         return;
     memcpy(search.uuid.bytes, f->data + FILE_HEADER_UUID_AT, UUID_SIZE);
-    while (block_search_next(&search, at, &place) == LSM_OK) {
+    while (block_search_next(&search, at, &found, &place) == LSM_OK && found) {
         if (place.offset < at || block_place_end(&place) > f->size || place.size == 0)
             abort();
         at = block_place_end(&place);

@@ -66,7 +66,7 @@ static void reseal_records(uint8_t *bytes, size_t size, uint64_t at,
         return;
     frame_reader_over(&reader, header, position,
                       slice_make(bytes + at + FRAME_HEADER_SIZE, header->entries_size));
-    while (frame_reader_next(&reader, &entry) == LSM_OK) {
+    while (frame_reader_next(&reader, &entry) == FRAME_ENTRY) {
         if (entry.kind == ENTRY_POINTER && pointer_decode(entry.value, &pointer) == LSM_OK)
             reseal_record(bytes, size, &pointer);
     }

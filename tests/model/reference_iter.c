@@ -31,9 +31,10 @@ static void set_upper(struct ref_iter *it, lsm_slice bound)
 static void set_prefix(struct reference *ref, struct ref_iter *it, lsm_slice prefix)
 {
     CLEANUP(lsm_buf_free) lsm_buf successor = LSM_BUF_INIT;
+    bool exists;
 
     set_lower(it, prefix);
-    if (slice_prefix_successor(prefix, &successor) == LSM_OK)
+    if (slice_prefix_successor(prefix, &exists, &successor) == LSM_OK && exists)
         set_upper(it, ref_keep(ref, slice_of_buf(&successor)));
 }
 

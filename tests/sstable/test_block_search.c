@@ -66,18 +66,21 @@ Test(block_search, finds_every_block_where_the_one_before_ends)
     CLEANUP(lsm_buf_free) lsm_buf bytes = LSM_BUF_INIT;
     CLEANUP(block_search_release) struct block_search search = {0};
     struct block_place place;
+    bool found;
     uint64_t at = FIRST_AT;
 
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         offsets[i] = add_block(&bytes, sizes[i], i);
     search = search_in(slice_of_buf(&bytes));
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        MUST(block_search_next(&search, at, &place));
+        MUST(block_search_next(&search, at, &found, &place));
+        cr_assert(found);
         cr_assert(eq(u64, place.offset, offsets[i]));
         cr_assert(eq(sz, place.size, sizes[i]));
         at = block_place_end(&place);
     }
-    cr_assert(eq(int, block_search_next(&search, at, &place), LSM_NOT_FOUND));
+    MUST(block_search_next(&search, at, &found, &place));
+    cr_assert(not(found));
 }
 
 // A byte of a block, and one of a block's trailer: the next start is behind the trailer.
@@ -86,6 +89,7 @@ Test(block_search, goes_on_behind_a_block_that_does_not_verify)
     CLEANUP(lsm_buf_free) lsm_buf bytes = LSM_BUF_INIT;
     CLEANUP(block_search_release) struct block_search search = {0};
     struct block_place place;
+    bool found;
     uint64_t second, fourth;
 
     (void)add_block(&bytes, 5000, 1);
@@ -95,9 +99,11 @@ Test(block_search, goes_on_behind_a_block_that_does_not_verify)
     ((uint8_t *)bytes.data)[77] ^= 1;                                           // of the first
     ((uint8_t *)bytes.data)[fourth - FIRST_AT - LAYOUT_TRAILER_SIZE + 24] ^= 1; // of the third
     search = search_in(slice_of_buf(&bytes));
-    MUST(block_search_next(&search, FIRST_AT, &place));
+    MUST(block_search_next(&search, FIRST_AT, &found, &place));
+    cr_assert(found);
     cr_assert(eq(u64, place.offset, second));
-    MUST(block_search_next(&search, block_place_end(&place), &place));
+    MUST(block_search_next(&search, block_place_end(&place), &found, &place));
+    cr_assert(found);
     cr_assert(eq(u64, place.offset, fourth));
 }
 
@@ -106,17 +112,21 @@ Test(block_search, takes_no_block_that_is_too_large_or_of_another_file)
     CLEANUP(lsm_buf_free) lsm_buf bytes = LSM_BUF_INIT;
     CLEANUP(block_search_release) struct block_search search = {0};
     struct block_place place;
+    bool found;
 
     (void)add_block(&bytes, 5000, 1);
     search = search_in(slice_of_buf(&bytes));
     search.size_max = 4999;
-    cr_assert(eq(int, block_search_next(&search, FIRST_AT, &place), LSM_NOT_FOUND));
+    MUST(block_search_next(&search, FIRST_AT, &found, &place));
+    cr_assert(not(found));
     search.size_max = 5000;
-    MUST(block_search_next(&search, FIRST_AT, &place));
+    MUST(block_search_next(&search, FIRST_AT, &found, &place));
+    cr_assert(found);
     block_search_release(&search);
     search = search_in(slice_of_buf(&bytes));
     search.uuid.bytes[0] ^= 1;
-    cr_assert(eq(int, block_search_next(&search, FIRST_AT, &place), LSM_NOT_FOUND));
+    MUST(block_search_next(&search, FIRST_AT, &found, &place));
+    cr_assert(not(found));
 }
 
 // Values of zeroes look like trailers everywhere.
@@ -126,6 +136,7 @@ Test(block_search, finds_blocks_that_are_full_of_what_looks_like_trailers)
     CLEANUP(block_search_release) struct block_search search = {0};
     const size_t size = 64 << 10;
     struct block_place place;
+    bool found;
     uint8_t trailer[LAYOUT_TRAILER_SIZE];
     uint64_t at = FIRST_AT;
 
@@ -142,7 +153,8 @@ Test(block_search, finds_blocks_that_are_full_of_what_looks_like_trailers)
     }
     search = search_in(slice_of_buf(&bytes));
     for (unsigned i = 0; i < 3; i++) {
-        MUST(block_search_next(&search, at, &place));
+        MUST(block_search_next(&search, at, &found, &place));
+        cr_assert(found);
         cr_assert(eq(u64, place.offset, at));
         cr_assert(eq(sz, place.size, size));
         at = block_place_end(&place);
@@ -158,13 +170,15 @@ Test(block_search, work_grows_with_the_file_and_not_with_its_square)
     CLEANUP(block_search_release) struct block_search search = {0};
     const size_t size = 256 << 10;
     struct block_place place;
+    bool found;
 
     MUST(buf_reserve(&bytes, size));
     for (size_t i = 0; i < size; i++)
         ((uint8_t *)bytes.data)[i] = i % LAYOUT_TRAILER_SIZE == 1 ? 1 : 0;
     bytes.size = size;
     search = search_in(slice_of_buf(&bytes));
-    cr_assert(eq(int, block_search_next(&search, FIRST_AT, &place), LSM_NOT_FOUND));
+    MUST(block_search_next(&search, FIRST_AT, &found, &place));
+    cr_assert(not(found));
     cr_assert(gt(u64, search.candidates, size / LAYOUT_TRAILER_SIZE));
     cr_assert(lt(u64, search.candidates, size));
     cr_assert(lt(u64, search.bytes_read, size + size / 1000));
@@ -176,12 +190,14 @@ Test(block_search, a_failing_read_is_no_verdict)
     CLEANUP(block_search_release) struct block_search search = {0};
     const struct sim_fault fault = {.ops = SIM_OP_READ, .at = 2, .status = LSM_IO};
     struct block_place place;
+    bool found;
 
     (void)add_block(&bytes, 200000, 1);
     search = search_in(slice_of_buf(&bytes));
     sim_set_fault(sim, &fault);
-    cr_assert(eq(int, block_search_next(&search, FIRST_AT, &place), LSM_IO));
-    MUST(block_search_next(&search, FIRST_AT, &place));
+    cr_assert(eq(int, block_search_next(&search, FIRST_AT, &found, &place), LSM_IO));
+    MUST(block_search_next(&search, FIRST_AT, &found, &place));
+    cr_assert(found);
     cr_assert(eq(sz, place.size, 200000));
 }
 
@@ -190,6 +206,7 @@ Test(block_search, fails_cleanly_without_memory)
     CLEANUP(lsm_buf_free) lsm_buf bytes = LSM_BUF_INIT;
     CLEANUP(block_search_release) struct block_search search = {0};
     struct block_place place;
+    bool found;
     size_t failed = 0;
     lsm_status status;
 
@@ -197,7 +214,7 @@ Test(block_search, fails_cleanly_without_memory)
     search = search_in(slice_of_buf(&bytes));
     for (size_t n = 1;; n++) {
         alloc_fault_at(n, false);
-        status = block_search_next(&search, FIRST_AT, &place);
+        status = block_search_next(&search, FIRST_AT, &found, &place);
         if (!alloc_fault_was_hit())
             break;
         cr_assert(eq(int, status, LSM_NO_MEMORY));

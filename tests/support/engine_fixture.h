@@ -300,7 +300,8 @@ static inline void fixture_insert(struct engine_fixture *f, const struct commit_
     active = views_current(&f->views)->memtables[0];
     MUST(logged_memtable_add_segment(active, log_active(f->engine.log)));
     frame_reader_over_commit(&reader, frame);
-    MUST(frame_reader_next(&reader, &entry));
+    if (frame_reader_next(&reader, &entry) != FRAME_ENTRY)
+        abort();
     MUST(memtable_reserve(active->mem, 1, entry.key.size + entry.value.size, 1));
     memtable_insert(active->mem, &entry, key_hash(entry.keyspace, entry.key));
     if (active->first_ts == 0)
@@ -359,7 +360,7 @@ static inline void engine_rotate(struct engine_fixture *f)
 static inline void engine_flush(struct engine_fixture *f)
 {
     engine_rotate(f);
-    MUST(flush_run(&f->engine));
+    MUST(flush_run(&f->engine, &(bool){false}));
 }
 
 // What the reclaim job does.

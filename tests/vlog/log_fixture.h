@@ -130,10 +130,11 @@ static inline lsm_status content_check(uint64_t ts, enum shape shape,
                         (unsigned long long)ts);
     frame_reader_over(&r, header, position, entries);
     for (size_t i = 0; i < c.count; i++) {
-        TRY(frame_reader_next(&r, &entry));
+        if (frame_reader_next(&r, &entry) != FRAME_ENTRY)
+            return lsm_fail(LSM_CORRUPT, "content: entry %zu is missing", i);
         TRY(content_check_entry(&c, i, &entry, segment));
     }
-    return frame_reader_next(&r, &entry) == LSM_NOT_FOUND ? LSM_OK : LSM_CORRUPT;
+    return frame_reader_next(&r, &entry) == FRAME_END ? LSM_OK : LSM_CORRUPT;
 }
 
 // --- the paper ---

@@ -190,18 +190,18 @@ Test(frame, entries_come_back_with_the_timestamp_of_the_commit)
     frame.ts = 42;
     cr_assert(eq(u64, frame.key_bytes, 1 + 6 + 1 + 1), "keys and inline values");
     frame_reader_over_commit(&r, &frame);
-    cr_assert(eq(int, frame_reader_next(&r, &e), LSM_OK));
+    cr_assert(eq(int, frame_reader_next(&r, &e), FRAME_ENTRY));
     cr_assert(eq(u64, e.ts, 42));
     cr_assert(eq(u64, e.head, slice_head(slice_of("a"))));
     cr_assert(slice_equal(e.value, slice_of("inline")));
-    cr_assert(eq(int, frame_reader_next(&r, &e), LSM_OK));
+    cr_assert(eq(int, frame_reader_next(&r, &e), FRAME_ENTRY));
     cr_assert(eq(int, e.kind, ENTRY_DELETE));
     cr_assert(eq(sz, e.value.size, 0));
-    cr_assert(eq(int, frame_reader_next(&r, &e), LSM_OK));
+    cr_assert(eq(int, frame_reader_next(&r, &e), FRAME_ENTRY));
     cr_assert(eq(u32, e.keyspace, 2));
     cr_assert(eq(int, e.user_byte, 200));
     cr_assert(eq(u64, e.expiry, 1u << 31));
-    cr_assert(eq(int, frame_reader_next(&r, &e), LSM_NOT_FOUND));
+    cr_assert(eq(int, frame_reader_next(&r, &e), FRAME_END));
     commit_frame_release(&frame);
 }
 
@@ -223,11 +223,11 @@ Test(frame, the_tombstone_of_the_empty_key_is_as_long_as_an_entry_must_be)
     frame_header_encode(&header, &file, 128, bytes);
     cr_assert(frame_header_decode(bytes, &file, 128, &header));
     frame_reader_over_commit(&r, &frame);
-    cr_assert(eq(int, frame_reader_next(&r, &e), LSM_OK));
+    cr_assert(eq(int, frame_reader_next(&r, &e), FRAME_ENTRY));
     cr_assert(eq(int, e.kind, ENTRY_DELETE));
     cr_assert(eq(u32, e.keyspace, 1));
     cr_assert(eq(sz, e.key.size, 0));
-    cr_assert(eq(int, frame_reader_next(&r, &e), LSM_NOT_FOUND));
+    cr_assert(eq(int, frame_reader_next(&r, &e), FRAME_END));
     commit_frame_release(&frame);
 }
 
@@ -248,13 +248,13 @@ Test(frame, pointers_lead_to_the_records_one_behind_the_other)
     entries_size = frame.entries.size - FRAME_HEADER_SIZE;
     frame.position = (struct log_position){3, 1024};
     frame_reader_over_commit(&r, &frame);
-    cr_assert(eq(int, frame_reader_next(&r, &e), LSM_OK));
+    cr_assert(eq(int, frame_reader_next(&r, &e), FRAME_ENTRY));
     cr_assert(eq(int, pointer_decode(e.value, &p), LSM_OK));
     cr_assert(eq(u32, p.segment, 3));
     cr_assert(eq(u64, p.offset, 1024 + FRAME_HEADER_SIZE + entries_size));
     cr_assert(eq(u32, p.record_size, record_size(1, 1, 11)));
     cr_assert(eq(u32, p.value_size, 11));
-    cr_assert(eq(int, frame_reader_next(&r, &e), LSM_OK));
+    cr_assert(eq(int, frame_reader_next(&r, &e), FRAME_ENTRY));
     cr_assert(eq(int, pointer_decode(e.value, &q), LSM_OK));
     cr_assert(eq(u64, q.offset, p.offset + p.record_size));
     cr_assert(eq(u64, frame.body_size, entries_size + p.record_size + q.record_size));
@@ -272,7 +272,7 @@ Test(frame, a_commit_of_nothing_is_a_frame)
     cr_assert(eq(int, commit_frame_finish(&frame), LSM_OK));
     cr_assert(eq(u64, frame.size, FRAME_HEADER_SIZE));
     frame_reader_over_commit(&r, &frame);
-    cr_assert(eq(int, frame_reader_next(&r, &e), LSM_NOT_FOUND));
+    cr_assert(eq(int, frame_reader_next(&r, &e), FRAME_END));
     commit_frame_release(&frame);
 }
 
@@ -318,19 +318,19 @@ Test(frame, a_released_commit_is_empty_and_can_be_filled_again)
 // --- hostile entries ---
 
 // Reads all entries of `bytes` as those of a frame of `count` entries.
-static lsm_status read_all(lsm_slice bytes, uint64_t body_size, uint32_t count)
+static enum frame_next read_all(lsm_slice bytes, uint64_t body_size, uint32_t count)
 {
     struct frame_header header = {
         .body_size = body_size, .entries_size = bytes.size, .entry_count = count};
     struct frame_reader r;
     struct entry e;
-    lsm_status status;
+    enum frame_next next;
 
     frame_reader_over(&r, &header, (struct log_position){1, 128}, bytes);
     do
-        status = frame_reader_next(&r, &e);
-    while (status == LSM_OK);
-    return status;
+        next = frame_reader_next(&r, &e);
+    while (next == FRAME_ENTRY);
+    return next;
 }
 
 #define READ_ALL(body_behind, count, ...)                                                          \
@@ -339,19 +339,21 @@ static lsm_status read_all(lsm_slice bytes, uint64_t body_size, uint32_t count)
 
 Test(frame, malformed_entries_are_corrupt)
 {
-    cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 1, 'k', 1, 'v'), LSM_NOT_FOUND), "a good one");
-    cr_assert(eq(int, READ_ALL(0, 2, 1, 1, 1, 'k', 1, 'v'), LSM_CORRUPT), "fewer than counted");
-    cr_assert(eq(int, READ_ALL(0, 0, 1, 1, 1, 'k', 1, 'v'), LSM_CORRUPT), "more than counted");
-    cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 1, 'k', 2, 'v'), LSM_CORRUPT), "value cut");
-    cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 9, 'k', 1, 'v'), LSM_CORRUPT), "key cut");
-    cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 0, 1, 'v'), LSM_NOT_FOUND), "a good one, empty key");
-    cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 0x80, 0, 1, 'v'), LSM_NOT_FOUND), "in two bytes");
-    cr_assert(eq(int, READ_ALL(0, 1, 9, 1, 1, 'k', 1, 'v'), LSM_CORRUPT), "unknown kind");
-    cr_assert(eq(int, READ_ALL(0, 1, 0x41, 1, 1, 'k', 1, 'v'), LSM_CORRUPT), "unknown flag");
-    cr_assert(eq(int, READ_ALL(9, 1, 1, 1, 1, 'k', 1, 'v'), LSM_CORRUPT), "records of nobody");
-    cr_assert(eq(int, READ_ALL(8, 1, 2, 1, 1, 'k', 9, 1), LSM_CORRUPT), "record behind the frame");
-    cr_assert(eq(int, READ_ALL(8, 1, 2, 1, 1, 'k', 8, 9), LSM_CORRUPT), "value larger than record");
-    cr_assert(eq(int, READ_ALL(8, 1, 2, 1, 1, 'k', 8, 1), LSM_NOT_FOUND), "a good pointer");
+    cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 1, 'k', 1, 'v'), FRAME_END), "a good one");
+    cr_assert(eq(int, READ_ALL(0, 2, 1, 1, 1, 'k', 1, 'v'), FRAME_MALFORMED), "fewer than counted");
+    cr_assert(eq(int, READ_ALL(0, 0, 1, 1, 1, 'k', 1, 'v'), FRAME_MALFORMED), "more than counted");
+    cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 1, 'k', 2, 'v'), FRAME_MALFORMED), "value cut");
+    cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 9, 'k', 1, 'v'), FRAME_MALFORMED), "key cut");
+    cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 0, 1, 'v'), FRAME_END), "a good one, empty key");
+    cr_assert(eq(int, READ_ALL(0, 1, 1, 1, 0x80, 0, 1, 'v'), FRAME_END), "in two bytes");
+    cr_assert(eq(int, READ_ALL(0, 1, 9, 1, 1, 'k', 1, 'v'), FRAME_MALFORMED), "unknown kind");
+    cr_assert(eq(int, READ_ALL(0, 1, 0x41, 1, 1, 'k', 1, 'v'), FRAME_MALFORMED), "unknown flag");
+    cr_assert(eq(int, READ_ALL(9, 1, 1, 1, 1, 'k', 1, 'v'), FRAME_MALFORMED), "records of nobody");
+    cr_assert(eq(int, READ_ALL(8, 1, 2, 1, 1, 'k', 9, 1), FRAME_MALFORMED),
+              "record behind the frame");
+    cr_assert(eq(int, READ_ALL(8, 1, 2, 1, 1, 'k', 8, 9), FRAME_MALFORMED),
+              "value larger than record");
+    cr_assert(eq(int, READ_ALL(8, 1, 2, 1, 1, 'k', 8, 1), FRAME_END), "a good pointer");
 }
 
 // A memtable's node has 16 bits for it.
@@ -361,22 +363,22 @@ Test(frame, a_key_that_is_too_long_is_corrupt)
     uint8_t *end = put_varint(bytes + 2, LSM_KEY_SIZE_MAX);
     size_t size = (size_t)(end - bytes) + LSM_KEY_SIZE_MAX;
 
-    cr_assert(eq(int, read_all(slice_make(bytes, size), size, 1), LSM_NOT_FOUND));
+    cr_assert(eq(int, read_all(slice_make(bytes, size), size, 1), FRAME_END));
     (void)put_varint(bytes + 2, LSM_KEY_SIZE_MAX + 1);
-    cr_assert(eq(int, read_all(slice_make(bytes, size + 1), size + 1, 1), LSM_CORRUPT));
+    cr_assert(eq(int, read_all(slice_make(bytes, size + 1), size + 1, 1), FRAME_MALFORMED));
 }
 
 Test(frame, keys_ascend_each_once)
 {
-    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'a', 3, 1, 1, 'b'), LSM_NOT_FOUND));
-    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'b', 3, 1, 1, 'a'), LSM_CORRUPT));
-    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'a', 3, 1, 1, 'a'), LSM_CORRUPT));
-    cr_assert(eq(int, READ_ALL(0, 2, 3, 2, 1, 'a', 3, 1, 1, 'b'), LSM_CORRUPT));
-    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 0, 3, 1, 1, 0), LSM_NOT_FOUND), "the empty key first");
-    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 0, 3, 1, 0), LSM_CORRUPT), "the empty key twice");
-    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'a', 3, 1, 0), LSM_CORRUPT), "the empty key last");
-    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'a', 3, 2, 0), LSM_NOT_FOUND),
-              "of the next keyspace");
+    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'a', 3, 1, 1, 'b'), FRAME_END));
+    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'b', 3, 1, 1, 'a'), FRAME_MALFORMED));
+    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'a', 3, 1, 1, 'a'), FRAME_MALFORMED));
+    cr_assert(eq(int, READ_ALL(0, 2, 3, 2, 1, 'a', 3, 1, 1, 'b'), FRAME_MALFORMED));
+    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 0, 3, 1, 1, 0), FRAME_END), "the empty key first");
+    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 0, 3, 1, 0), FRAME_MALFORMED), "the empty key twice");
+    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'a', 3, 1, 0), FRAME_MALFORMED),
+              "the empty key last");
+    cr_assert(eq(int, READ_ALL(0, 2, 3, 1, 1, 'a', 3, 2, 0), FRAME_END), "of the next keyspace");
 }
 
 Test(frame, random_bytes_never_lead_a_reader_astray)
@@ -386,13 +388,13 @@ Test(frame, random_bytes_never_lead_a_reader_astray)
 
     for (int i = 0; i < 20000; i++) {
         size_t size = (size_t)random_below(&random, sizeof bytes + 1);
-        lsm_status status;
+        enum frame_next next;
 
         random_fill(&random, bytes, size);
         if (size > 0)
             bytes[0] = (uint8_t)(1 + random_below(&random, 3));
-        status = read_all(slice_make(bytes, size), size + random_below(&random, 64), 3);
-        cr_assert(status == LSM_CORRUPT || status == LSM_NOT_FOUND);
+        next = read_all(slice_make(bytes, size), size + random_below(&random, 64), 3);
+        cr_assert(next == FRAME_MALFORMED || next == FRAME_END);
     }
 }
 
@@ -436,8 +438,8 @@ static void add_and_read_back(void)
     if (commit_frame_finish(&frame) == LSM_OK) {
         frame_reader_over_commit(&r, &frame);
         for (uint32_t i = 0; i < added; i++)
-            cr_assert(eq(int, frame_reader_next(&r, &e), LSM_OK));
-        cr_assert(eq(int, frame_reader_next(&r, &e), LSM_NOT_FOUND));
+            cr_assert(eq(int, frame_reader_next(&r, &e), FRAME_ENTRY));
+        cr_assert(eq(int, frame_reader_next(&r, &e), FRAME_END));
     }
     commit_frame_release(&frame);
 }

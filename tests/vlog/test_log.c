@@ -64,7 +64,7 @@ Test(log, a_separated_value_is_read_where_its_frame_says)
     cr_assert(eq(int, log_append(w.log, &group, 1, 1), LSM_OK));
     frame_reader_over_commit(&r, &frame);
     for (size_t i = 0; i < c.count; i++) {
-        cr_assert(eq(int, frame_reader_next(&r, &e), LSM_OK));
+        cr_assert(eq(int, frame_reader_next(&r, &e), FRAME_ENTRY));
         cr_assert(eq(int, content_check_entry(&c, i, &e, log_active(w.log)), LSM_OK), "%s",
                   lsm_errmsg());
     }

@@ -16,7 +16,8 @@
 
 struct worker;
 
-// Does one operation. LSM_NOT_FOUND ends the thread's work with success.
+// Does one operation. LSM_NOT_FOUND, of an iterator at its end, ends the thread's work with
+// success.
 typedef lsm_status (*operation_fn)(struct worker *worker);
 
 enum workload_kind { WORKLOAD_WRITE, WORKLOAD_READ, WORKLOAD_SCAN, WORKLOAD_UPKEEP };
@@ -284,9 +285,9 @@ static const struct workload *find_workload(const char *name)
     return NULL;
 }
 
-lsm_status bench_check(const char *name)
+bool bench_is_workload(const char *name)
 {
-    return find_workload(name) == NULL ? LSM_NOT_FOUND : LSM_OK;
+    return find_workload(name) != NULL;
 }
 
 // --- threads ---

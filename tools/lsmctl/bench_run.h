@@ -50,8 +50,8 @@ lsm_status bench_new(struct session *session, const struct bench_config *config,
                      struct bench **out);
 void bench_freep(struct bench **bench);
 
-// LSM_NOT_FOUND (without words) for an unknown name.
-lsm_status bench_check(const char *name);
+// Whether there is a workload of that name.
+bool bench_is_workload(const char *name);
 
 lsm_status bench_run(struct bench *bench, const char *name, bench_live_fn live, void *ctx,
                      struct bench_result *out);

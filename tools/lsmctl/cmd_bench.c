@@ -117,7 +117,7 @@ static lsm_status check_workloads(struct tool *tool, const char *names)
         char name[32];
 
         snprintf(name, sizeof name, "%.*s", (int)size, at);
-        if (bench_check(name) != LSM_OK)
+        if (!bench_is_workload(name))
             return usage_error(tool, "no workload '%s'; `lsmctl help bench` lists them", name);
         at += size;
         if (*at == '\0')

@@ -155,18 +155,18 @@ static lsm_status find_in_frame(void *ctx, uint64_t offset, uint64_t size,
                                              find->in->state.replay) >= 0;
     struct frame_reader reader;
     struct entry entry;
-    lsm_status status;
+    enum frame_next next;
 
     (void)size;
     if (header == NULL || header->type != FRAME_COMMIT)
         return LSM_OK;
     find->frame.offset = offset;
     frame_reader_over(&reader, header, find->frame, entries);
-    while ((status = frame_reader_next(&reader, &entry)) == LSM_OK) {
+    while ((next = frame_reader_next(&reader, &entry)) == FRAME_ENTRY) {
         if (entry.keyspace == find->keyspace && slice_equal(entry.key, find->key))
             TRY(find_in_entry(find, is_unflushed ? "log" : "log, flushed", offset, &entry));
     }
-    return status == LSM_NOT_FOUND ? LSM_OK : status;
+    return frame_end_status(next);
 }
 
 static lsm_status find_in_segment(void *ctx, const char *name, uint64_t number)
