@@ -24,6 +24,7 @@ static const struct error {
     unsigned ops;         // that can fail so
     bool is_when_writing; // of opening: only for writing
     size_t short_by;
+    bool is_absent;
 } errors[FAULT_ERRORS] = {
     [FAULT_EIO] = {"EIO", LSM_IO, SIM_OP_ANY | OP_RANDOM, false, 0},
     [FAULT_ENOSPC] = {"ENOSPC", LSM_NO_SPACE, OPS_THAT_TAKE_SPACE, true, 0},
@@ -33,6 +34,7 @@ static const struct error {
     [FAULT_EROFS] = {"EROFS", LSM_READ_ONLY, OPS_THAT_WRITE, true, 0},
     [FAULT_TORN_EIO] = {"EIO torn", LSM_IO, SIM_OP_WRITE, true, 13},
     [FAULT_TORN_ENOSPC] = {"ENOSPC torn", LSM_NO_SPACE, SIM_OP_WRITE, true, 70},
+    [FAULT_ENOENT] = {"ENOENT", LSM_IO, SIM_OP_ANY, false, 0, .is_absent = true},
 };
 
 // A call of the env.
@@ -113,6 +115,7 @@ static void before(struct env *env, struct call call)
         return;
     fault.status = errors[state.fault.error].status;
     fault.short_by = errors[state.fault.error].short_by;
+    fault.is_absent = errors[state.fault.error].is_absent;
     sim_set_fault(state.sim, &fault);
 }
 

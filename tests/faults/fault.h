@@ -17,6 +17,7 @@ enum fault_error {
     FAULT_EROFS,
     FAULT_TORN_EIO, // a write fails after a part of its bytes
     FAULT_TORN_ENOSPC,
+    FAULT_ENOENT, // what is there seems not to be
     FAULT_ERRORS,
 };
 

@@ -138,7 +138,10 @@ struct sim_fault {
     uint64_t at;           // the at-th matching call from now, from 1
     bool for_ever;         // and all matching ones after it
     lsm_status status;     // what the call returns
-    size_t short_by;       // of a write: bytes written before failing (0: none)
+    // ENOENT: who looks for something finds nothing, what is to be removed has just been, and
+    // every other call returns `status`.
+    bool is_absent;
+    size_t short_by; // of a write: bytes written before failing (0: none)
 };
 
 // Replaces the fault; NULL removes it. A failed sync leaves the pending bytes

@@ -95,6 +95,11 @@ lsm_status sim_begin_and_lock(struct sim *sim, const struct sim_call *call)
     return begin_locked(sim, call);
 }
 
+bool sim_finds_nothing(const struct sim *sim, lsm_status status)
+{
+    return status != LSM_OK && sim->is_faulted && sim->fault.is_absent;
+}
+
 void sim_set_call_hook(struct sim *sim, sim_call_hook hook, void *ctx)
 {
     sim->call_hook = hook;

@@ -66,9 +66,12 @@ lsm_status sim_dir_open(struct env *env, const char *path, bool create, struct d
     if (canonical == NULL)
         return lsm_fail(LSM_INVALID, "%s: the simulated disk has no '..'", path);
     call.changes_disk = create && !is_directory(sim, canonical);
+    d->directory = NULL;
     status = sim_begin_and_lock(sim, &call);
     if (status == LSM_OK)
         status = open_dir_locked(sim, path, canonical, create, &d->directory);
+    else if (!create && sim_finds_nothing(sim, status))
+        status = LSM_OK;
     mutex_unlock(&sim->mu);
     free(canonical);
     TRY(status);
@@ -228,6 +231,8 @@ lsm_status sim_file_unlink(struct dir *dir, const char *name)
 
     call_unlink_hook(dir, name);
     status = sim_begin_and_lock(sim, &call);
+    if (sim_finds_nothing(sim, status))
+        status = LSM_OK;
     if (status == LSM_OK && directory_lookup(directory, name) != NULL)
         directory_unlink(&sim->disk, directory, name);
     mutex_unlock(&sim->mu);
@@ -241,7 +246,10 @@ lsm_status sim_file_look(struct dir *dir, const char *name, struct file_facts *o
     const struct inode *inode;
     lsm_status status = sim_begin_and_lock(sim, &call);
 
-    if (status == LSM_OK) {
+    if (sim_finds_nothing(sim, status)) {
+        *out = (struct file_facts){.is_there = false};
+        status = LSM_OK;
+    } else if (status == LSM_OK) {
         inode = directory_lookup(directory_of(dir), name);
         *out = (struct file_facts){.is_there = inode != NULL};
         if (inode != NULL)

@@ -70,7 +70,7 @@ lsm_status sim_link_all(struct sim *sim, const char *dir, const char *to)
     mutex_lock(&sim->mu);
     from = find_directory_locked(sim, dir);
     if (from == NULL)
-        status = sim_fail_absent(dir);
+        status = fail_absent(dir);
     else
         directory_link_all(&sim->disk, from, disk_make(&sim->disk, canonical));
     mutex_unlock(&sim->mu);

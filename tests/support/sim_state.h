@@ -71,6 +71,8 @@ static inline struct directory *directory_of(struct dir *dir)
 // Tells the hook of the call, takes the mutex and decides: LSM_OK when the call may
 // be made. The mutex is held afterwards in any case.
 lsm_status sim_begin_and_lock(struct sim *sim, const struct sim_call *call);
+// Whether the call that was just to begin answers that there is nothing, though it looks.
+bool sim_finds_nothing(const struct sim *sim, lsm_status status);
 void sim_set_fault_locked(struct sim *sim, const struct sim_fault *fault);
 
 unsigned sim_kind_of(const char *name);
