@@ -162,7 +162,7 @@ static lsm_status open_visible(lsm_iter *it, const lsm_iter_options *options, st
                   !options->no_fill_cache, &merged));
     visibility.ts = time.ts;
     visibility.wall = time.wall;
-    visible_iter_init(&it->visible, MOVE(merged), &visibility, it->db->stats);
+    visible_iter_init(&it->visible, MOVE(merged), &visibility, it->db);
     return LSM_OK;
 }
 

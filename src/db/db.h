@@ -80,8 +80,12 @@ struct lsm_db {
     struct job idle_job;           // flushes when nothing has been written for a while
     struct job reclaim_job;        // frees what no reader sees, unlinks obsolete files
     struct job clock_job;          // merges what was kept once the clock is believed
+    struct job clear_job;          // flushes a memtable whose deletions are in the way of scans
     _Atomic int clock_standing;    // as last told to the event log
     _Atomic uint64_t idle_seen_ts; // last timestamp that the idle job saw
+    // Entries above this timestamp are in the active memtable. Set by the role, or at open;
+    // read by iterators, relaxed: to them it is a hint.
+    _Atomic uint64_t active_above_ts;
     struct mutex upkeep_mu;        // rank LOCK_LEAF; guards the next one
     struct failure upkeep_failures[UPKEEP_COUNT]; // of each job's last run, else LSM_OK
     _Atomic bool is_closing;

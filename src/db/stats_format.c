@@ -54,6 +54,7 @@ static void collect_counters(struct lsm_db *db, struct metrics *m)
         [COUNTER_SYNCS] = "commit_syncs",
         [COUNTER_LOG_BYTES] = "log_bytes_written",
         [COUNTER_MEMTABLE_SWITCHES] = "memtable_switches",
+        [COUNTER_FLUSHES_FOR_READERS] = "memtable_switches_for_readers",
     };
 
     for (unsigned i = 0; i < COUNTER_COUNT; i++)

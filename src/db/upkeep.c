@@ -168,6 +168,28 @@ static void run_idle(struct job *job)
                            atomic_load_explicit(&db->idle_flush_ns, memory_order_relaxed));
 }
 
+// --- deletions that are in the way ---
+
+// The table that comes of it is dense with deletions, so it is merged down at once, and they go as
+// soon as no snapshot needs them. While flushes are behind, or nothing has come since, there is
+// nothing to gain: so there is at most one flush for each time that a reader was held up by what
+// is new.
+static void run_clear(struct job *job)
+{
+    struct lsm_db *db = CONTAINER_OF(job, struct lsm_db, clear_job);
+
+    if (poison_is_set(&db->poison) || active_is_empty(db) || views_have_immutable(&db->views))
+        return;
+    if (run_request(db, REQUEST_SWITCH) == LSM_OK) // else the next reader asks again
+        stats_add(db->stats, COUNTER_FLUSHES_FOR_READERS, 1);
+}
+
+void upkeep_clear_way(struct lsm_db *db)
+{
+    if (!db->is_read_only)
+        scheduler_submit(db->scheduler, &db->clear_job);
+}
+
 // --- the clock ---
 
 #define NS_PER_SECOND INT64_C(1000000000)
@@ -241,6 +263,8 @@ void upkeep_start(struct lsm_db *db)
     job_init(&db->idle_job, "idle", JOB_FLUSH, run_idle);
     job_init(&db->reclaim_job, "reclaim", JOB_RECLAIM, run_reclaim);
     job_init(&db->clock_job, "clock", JOB_RECLAIM, run_clock);
+    job_init(&db->clear_job, "clear", JOB_FLUSH, run_clear);
+    atomic_store_explicit(&db->active_above_ts, oracle_published(db->oracle), memory_order_relaxed);
     epoch_bin_set_notify(&db->bin, wake_reclaim, db);
     unlinker_set_notify(db->unlinker, wake_reclaim, db);
     wake_reclaim(db);
@@ -267,6 +291,7 @@ void upkeep_heed_options(struct lsm_db *db, const struct lsm_options *before,
 
 void upkeep_stop(struct lsm_db *db)
 {
+    scheduler_retire(db->scheduler, &db->clear_job);
     scheduler_retire(db->scheduler, &db->idle_job);
     scheduler_retire(db->scheduler, &db->sync_job);
     scheduler_retire(db->scheduler, &db->upkeep_job);

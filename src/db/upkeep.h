@@ -36,6 +36,10 @@ lsm_status upkeep_health(struct lsm_db *db);
 // stays as long as it is, and the next open tries again.
 void upkeep_shorten_log(struct lsm_db *db);
 
+// A reader has passed so many deletions in the active memtable on its way to one entry that the
+// memtable is better flushed. Any thread, with any locks.
+void upkeep_clear_way(struct lsm_db *db);
+
 // Makes the active memtable immutable, if it holds anything.
 lsm_status upkeep_switch_memtable(struct lsm_db *db);
 

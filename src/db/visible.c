@@ -1,17 +1,22 @@
 #include "db/visible.h"
 
+#include "db/upkeep.h"
+
 #include "base/plant.h"
 
 // After so many entries passed one by one, seeking past the rest is cheaper.
 #define STEPS_BEFORE_SEEK 8
+// Deletions in the active memtable, passed on the way to one entry, that are worth a flush.
+#define DELETIONS_IN_THE_WAY 4096
 
 void visible_iter_init(struct visible_iter *vi, struct iter *merged,
-                       const struct visibility *visibility, struct stats *stats)
+                       const struct visibility *visibility, struct lsm_db *db)
 {
     *vi = (struct visible_iter){
         .merged = merged,
         .visibility = *visibility,
-        .skipped = {.stats = stats, .counter = COUNTER_VERSIONS_SKIPPED},
+        .db = db,
+        .skipped = {.stats = db->stats, .counter = COUNTER_VERSIONS_SKIPPED},
     };
 }
 
@@ -49,6 +54,17 @@ static bool is_on_key(const struct visible_iter *vi)
 {
     return is_in_keyspace(vi) && vi->merged->entry.head == vi->key_head &&
            slice_equal(vi->merged->entry.key, slice_of_buf(&vi->key));
+}
+
+// Counts `e`, which is not shown, when it is a deletion in the active memtable: keys that are
+// deleted one after the other, as at the head of a queue, cannot be passed by seeking.
+static void count_deletion(struct visible_iter *vi, const struct entry *e, unsigned *passed)
+{
+    const uint64_t above_ts = atomic_load_explicit(&vi->db->active_above_ts, memory_order_relaxed);
+
+    if (e->ts > above_ts && e->ts != TS_MAX && entry_is_absent(e, vi->visibility.wall) &&
+        ++*passed == DELETIONS_IN_THE_WAY)
+        upkeep_clear_way(vi->db);
 }
 
 // Makes the key of the merge's entry the one in `vi->key`.
@@ -101,6 +117,8 @@ static lsm_status pass_too_new(struct visible_iter *vi)
 // From the newest version of some key on, finds the next entry to show.
 static lsm_status find_forward(struct visible_iter *vi)
 {
+    unsigned passed = 0;
+
     for (;;) {
         if (UNLIKELY(is_in_keyspace(vi) && !is_in_time(vi, &vi->merged->entry)))
             TRY(pass_too_new(vi));
@@ -110,6 +128,7 @@ static lsm_status find_forward(struct visible_iter *vi)
             vi->entry = &vi->merged->entry;
             return LSM_OK;
         }
+        count_deletion(vi, &vi->merged->entry, &passed);
         TRY(take_key(vi));
         TRY(pass_key(vi));
     }
@@ -182,6 +201,8 @@ static lsm_status collect_versions(struct visible_iter *vi, bool *is_found)
 // From the oldest version of some key back, finds the previous entry to show.
 static lsm_status find_backward(struct visible_iter *vi)
 {
+    unsigned passed = 0;
+
     while (is_in_keyspace(vi)) {
         bool is_found;
 
@@ -191,6 +212,8 @@ static lsm_status find_backward(struct visible_iter *vi)
             vi->entry = &vi->kept;
             return LSM_OK;
         }
+        if (is_found)
+            count_deletion(vi, &vi->kept, &passed);
     }
     return LSM_OK;
 }

@@ -4,7 +4,7 @@
 #define LSM_DB_VISIBLE_H
 
 #include "base/iter.h"
-#include "db/stats.h"
+#include "db/db.h"
 
 struct visibility {
     uint32_t keyspace;
@@ -27,6 +27,7 @@ struct visible_iter {
     const struct entry *entry;
 
     // Its own.
+    struct lsm_db *db;
     struct iter *merged;
     struct visibility visibility;
     bool is_backward;
@@ -39,7 +40,7 @@ struct visible_iter {
 
 // Takes over `merged`.
 void visible_iter_init(struct visible_iter *vi, struct iter *merged,
-                       const struct visibility *visibility, struct stats *stats);
+                       const struct visibility *visibility, struct lsm_db *db);
 void visible_iter_release(struct visible_iter *vi);
 
 // Each sets whether there is an entry; a failure leaves none. Keys are user keys.

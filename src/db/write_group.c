@@ -105,6 +105,7 @@ static lsm_status switch_memtable(struct lsm_db *db)
     logged_memtable_unref(fresh);
     if (status != LSM_OK)
         return status;
+    atomic_store_explicit(&db->active_above_ts, oracle_published(db->oracle), memory_order_relaxed);
     stats_add(db->stats, COUNTER_MEMTABLE_SWITCHES, 1);
     throttle_update(db->throttle);
     compactor_wake(db->compactor);

@@ -177,3 +177,106 @@ Test(hidden, many_versions_of_a_key_below_an_own_write_cost_a_few_steps)
     lsm_txn_free(txn);
     cr_assert(lt(u64, steps_so_far() - before, 5 * STEPS_MAX));
 }
+
+// --- deletions of many keys ---
+
+#define QUEUE_LENGTH    100
+#define QUEUE_POPS      40000
+#define JOBS_EVERY      64                // pops
+#define QUEUE_STEPS_MAX (4 * (4096 + 64)) // a flush is asked for after 4096 deletions
+
+static void queue_setup(void)
+{
+    db_fixture_prepare(&f, 1);
+    f.options.memtable_size = 64 << 20;
+    db_fixture_open(&f);
+}
+
+static void queue_teardown(void)
+{
+    db_fixture_end(&f);
+}
+
+TestSuite(queue, .init = queue_setup, .fini = queue_teardown);
+
+static void push(unsigned number)
+{
+    char key[16];
+
+    snprintf(key, sizeof key, "%08u", number);
+    put_number(key, (int)number);
+}
+
+// Deletes the first entry, or the last, which `number` is; returns the steps it took to find it.
+static uint64_t pop(unsigned number, bool is_backward)
+{
+    const uint64_t before = steps_so_far();
+    lsm_iter *it = iter_of(NULL, NULL);
+    char key[16];
+
+    snprintf(key, sizeof key, "%08u", number);
+    assert_ok(is_backward ? lsm_iter_last(it) : lsm_iter_first(it));
+    cr_assert(slice_equal(lsm_iter_key(it), lsm_str(key)));
+    assert_ok(lsm_delete(f.db, NULL, lsm_iter_key(it), &written));
+    lsm_iter_close(it);
+    return steps_so_far() - before;
+}
+
+static void run_jobs(void)
+{
+    while (scheduler_run_one(f.db->scheduler))
+        ;
+}
+
+// Numbers run up and are taken from below, or run down and are taken from above.
+static void check_queue(bool is_backward)
+{
+    const unsigned start = is_backward ? 10000000 : 0;
+    const unsigned step = is_backward ? -1u : 1;
+    uint64_t most = 0;
+    uint64_t flushes;
+
+    for (unsigned i = 0; i < QUEUE_LENGTH; i++)
+        push(start + i * step);
+    for (unsigned i = 0; i < QUEUE_POPS; i++) {
+        const uint64_t steps = pop(start + i * step, is_backward);
+
+        push(start + (i + QUEUE_LENGTH) * step);
+        most = steps > most ? steps : most;
+        if (i % JOBS_EVERY == 0)
+            run_jobs();
+    }
+    cr_assert(lt(u64, most, QUEUE_STEPS_MAX));
+    assert_ok(lsm_stat(f.db, "memtable_switches_for_readers", &flushes));
+    cr_assert(ge(u64, flushes, 1));
+    cr_assert(le(u64, flushes, QUEUE_POPS / 4096 + 1));
+}
+
+Test(queue, the_head_of_a_queue_is_found_in_a_bounded_number_of_steps)
+{
+    check_queue(false);
+}
+
+Test(queue, the_head_of_a_queue_at_its_end_is_found_in_a_bounded_number_of_steps)
+{
+    check_queue(true);
+}
+
+// Nothing can be dropped below a snapshot: flushing again and again would not help.
+Test(queue, an_old_snapshot_causes_no_storm_of_flushes)
+{
+    lsm_snapshot *snapshot;
+    uint64_t flushes;
+
+    assert_ok(lsm_snapshot_new(f.db, NULL, &snapshot));
+    for (unsigned i = 0; i < 10000; i++) {
+        push(i);
+        push(i + 1);
+        (void)pop(i, false);
+        if (i % JOBS_EVERY == 0)
+            run_jobs();
+    }
+    lsm_snapshot_free(snapshot);
+    assert_ok(lsm_stat(f.db, "memtable_switches_for_readers", &flushes));
+    cr_assert(le(u64, flushes, 10000 / 4096));
+}
