@@ -243,7 +243,7 @@ Test(write_set, versions_rolled_back_one_by_one_do_not_add_up_for_who_reads_thei
     const struct ikey front = {.keyspace = 1, .key = slice_of("k"), .ts = TS_MAX};
     struct write_set *set = new_set();
     struct iter *it;
-    char key[16];
+    char key[24];
 
     for (int i = 0; i < 20000; i++) {
         assert_ok(write_set_savepoint(set));
