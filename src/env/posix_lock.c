@@ -189,9 +189,9 @@ bool posix_lock_is_of_another(int fd, uint64_t names, uint64_t directory)
 static lsm_status take_at_door(struct dir *dir, int dir_fd, const char *name, struct dir_lock *lock,
                                bool *is_taken)
 {
-    bool is_current;
+    bool is_current = false;
     bool is_free = lock_byte(lock->fd, F_WRLCK, HELD_AT);
-    uint64_t names;
+    uint64_t names = 0;
 
     *is_taken = false;
     if (!is_free && !is_locked_out())
