@@ -187,7 +187,16 @@ typedef struct lsm_txn lsm_txn;
 typedef struct lsm_iter lsm_iter;
 typedef struct lsm_batch lsm_batch;
 
-/* Options, all at their defaults. One thread at a time. */
+/* Options belong to the database or to the process (lsm_option_info.kept). Of the database is
+ * what shapes its files and how they are looked after: what was set of these, here or by
+ * lsm_set_option(), stays in force, whoever opens it, until it is set again or reset. So
+ *
+ *     what the caller sets  >  what the database keeps  >  the default
+ *
+ * and options NULL mean "as the database says". Of the process are its memory, threads and
+ * descriptors, what opening may do, and how long a commit waits. */
+
+/* Options of which nothing is set. One thread at a time. */
 LSM_MUST_CHECK lsm_status lsm_options_new(lsm_options **out);
 LSM_API void lsm_options_free(lsm_options *options);
 
@@ -196,7 +205,14 @@ LSM_API void lsm_options_free(lsm_options *options);
  * nearest name; nothing is set then. */
 LSM_MUST_CHECK lsm_status lsm_options_set(lsm_options *options, const char *name,
                                           const char *value);
-/* The value as text, as lsm_options_set() takes it. */
+/* The same, for this opening only: the database does not keep it. */
+LSM_MUST_CHECK lsm_status lsm_options_set_once(lsm_options *options, const char *name,
+                                               const char *value);
+/* As the database says: takes back what was set. */
+LSM_MUST_CHECK lsm_status lsm_options_unset(lsm_options *options, const char *name);
+/* The default, whatever the database keeps, which forgets it. */
+LSM_MUST_CHECK lsm_status lsm_options_reset(lsm_options *options, const char *name);
+/* The value as text, as lsm_options_set() takes it; the default when it is not set. */
 LSM_MUST_CHECK lsm_status lsm_options_get(const lsm_options *options, const char *name,
                                           lsm_buf *value);
 
@@ -220,19 +236,24 @@ typedef struct lsm_option_info {
     const char *range;
     bool changeable; /* by lsm_set_option() while the database is open */
     const char *help;
+    bool kept; /* belongs to the database, which keeps it once it is set; else to the process */
 } lsm_option_info;
 
 LSM_API bool lsm_option_at(size_t index, lsm_option_info *info);
 
-/* Options as a text file of "name = value" lines with comments. Loading sets what the
- * file names; an unknown name or a bad value is LSM_INVALID with the line's number. */
+/* Options as a text file of "name = value" lines with comments: what is not set is told in a
+ * comment. Loading sets what the file names; an unknown name or a bad value is LSM_INVALID with
+ * the line's number. */
 LSM_MUST_CHECK lsm_status lsm_options_save(const lsm_options *options, const char *path);
 LSM_MUST_CHECK lsm_status lsm_options_load(lsm_options *options, const char *path);
+/* Sets what the database in directory `path` keeps, to look at it or to take it elsewhere;
+ * opening does the same by itself. LSM_CORRUPT when its file OPTIONS is not as it was written. */
+LSM_MUST_CHECK lsm_status lsm_options_load_from_db(lsm_options *options, const char *path);
 
 /* ---- Opening and closing --------------------------------------------------------- */
 
 /* Opens the database in directory `path`, making it when it is not there (option
- * create_if_missing). `options` NULL: defaults; they are copied. Recovers from a
+ * create_if_missing). `options` NULL: as the database says; they are copied. Recovers from a
  * crash by itself. LSM_LOCKED names the process that has it open; LSM_INVALID when
  * `path` is not a database and not empty; LSM_UNSUPPORTED when its format is newer
  * (nothing is written); LSM_CORRUPT when a byte that must be there is not. Existence and
@@ -606,9 +627,24 @@ LSM_MUST_CHECK lsm_status lsm_verify(lsm_db *db, lsm_verify_fn progress, void *c
 LSM_MUST_CHECK lsm_status lsm_approximate_size(lsm_db *db, lsm_keyspace *keyspace,
                                                const lsm_slice *from, const lsm_slice *to,
                                                uint64_t *bytes);
-/* Changes an option of the open database; see lsm_option_info.changeable. */
+/* Changes an option of the open database; see lsm_option_info.changeable. The database keeps it
+ * if it is one of its own. When that fails, as on a full disk, the old value stays in force. */
 LSM_MUST_CHECK lsm_status lsm_set_option(lsm_db *db, const char *name, const char *value);
+/* The same until the database is closed or the option set again: the database does not keep it. */
+LSM_MUST_CHECK lsm_status lsm_set_option_once(lsm_db *db, const char *name, const char *value);
+/* Back to the default: the database forgets what it keeps of the option. */
+LSM_MUST_CHECK lsm_status lsm_reset_option(lsm_db *db, const char *name);
+/* The value in force. */
 LSM_MUST_CHECK lsm_status lsm_get_option(lsm_db *db, const char *name, lsm_buf *value);
+
+typedef enum lsm_option_source {
+    LSM_OPTION_DEFAULT = 0,  /* nobody has set it */
+    LSM_OPTION_DATABASE = 1, /* the database keeps it */
+    LSM_OPTION_CALLER = 2,   /* set by who has opened it, then or since */
+} lsm_option_source;
+
+/* From where the value in force is. */
+LSM_MUST_CHECK lsm_status lsm_option_from(lsm_db *db, const char *name, lsm_option_source *out);
 
 /* ---- Seeing inside --------------------------------------------------------------- */
 

@@ -462,8 +462,7 @@ static lsm_status db_new(const lsm_options *options, bool is_read_only, struct l
     children_init(&db->children);
     fork_watch();
     db->fork_generation = fork_generation();
-    TRY(options_check(&db->options));
-    db_apply_options(db, &db->options);
+    options_init(&db->kept);
     if (db->options.in_memory && db->options.env == NULL) {
         TRY(env_memory_new(&db->owned_env));
         db->env = db->owned_env;
@@ -507,12 +506,35 @@ static lsm_status check_salvage(const struct lsm_db *db)
     return LSM_OK;
 }
 
+// Makes the directory when it is not there, unless the options of the caller, which are all that
+// a new database has, contradict each other.
 static lsm_status open_directory(struct lsm_db *db, const char *path)
 {
-    if (!db->is_read_only && db->options.create_if_missing)
-        return dir_open(db->env, path, true, &db->dir);
     TRY(dir_find(db->env, path, &db->dir));
-    return db->dir == NULL ? fail_no_database(path) : LSM_OK;
+    if (db->dir != NULL)
+        return LSM_OK;
+    if (db->is_read_only || !db->options.create_if_missing)
+        return fail_no_database(path);
+    TRY(options_check(&db->options));
+    return dir_open(db->env, path, true, &db->dir);
+}
+
+// What the database keeps is in force where the caller says nothing. Who only reads can destroy
+// nothing by a default, and goes on without what cannot be read.
+static lsm_status settle_options(struct lsm_db *db, bool *is_kept)
+{
+    struct lsm_options found;
+    lsm_status status = options_file_read(db->dir, &db->kept);
+
+    if (db->is_read_only && (status == LSM_CORRUPT || status == LSM_UNSUPPORTED))
+        status = LSM_OK;
+    TRY(status);
+    found = db->kept;
+    options_merge(&db->options, &db->kept);
+    TRY(options_check(&db->options));
+    db_apply_options(db, &db->options);
+    *is_kept = options_keep_same(&found, &db->kept);
+    return LSM_OK;
 }
 
 // Looks at the directory, takes it, and looks again: only what is seen under the lock counts.
@@ -525,10 +547,11 @@ static lsm_status take_directory(struct lsm_db *db, const char *path, bool *is_n
     TRY(check_existence(db, *is_new));
     if (db->is_read_only)
         return LSM_OK;
+    if (*is_new)
+        TRY(options_check(&db->options));
     TRY(dir_lock(db->dir, filename_of(FILENAME_LOCK, 0).text, &db->lock));
     TRY(recovery_look(db->env, db->dir, is_new, db_uuid));
-    TRY(check_existence(db, *is_new));
-    return eventlog_open(db->dir, db->options.events_size_max, &db->events);
+    return check_existence(db, *is_new);
 }
 
 static lsm_status open_db(const char *path, const lsm_options *options, bool is_read_only,
@@ -536,25 +559,27 @@ static lsm_status open_db(const char *path, const lsm_options *options, bool is_
 {
     CLEANUP(db_freep) struct lsm_db *db = NULL;
     struct uuid db_uuid;
-    bool is_new;
+    bool is_new, is_kept;
 
     if (path == NULL || path[0] == '\0' || out == NULL)
         return lsm_fail(LSM_INVALID, "lsm_open: %s is %s", out == NULL ? "out" : "path",
                         path == NULL || out == NULL ? "NULL" : "empty");
     TRY(db_new(options, is_read_only, &db));
     TRY(take_directory(db, path, &is_new, &db_uuid));
+    TRY(settle_options(db, &is_kept));
+    if (!is_read_only)
+        TRY(eventlog_open(db->dir, db->options.events_size_max, &db->events));
     TRY(make_ground(db, &db_uuid));
     if (is_read_only) {
         TRY(recover_read_only(db));
     } else {
         TRY(recover(db, is_new));
+        if (!is_kept) // before anything is merged by it
+            TRY(options_file_write(db->dir, &db->kept));
         TRY(make_workers(db));
         throttle_update(db->throttle);
         compactor_wake(db->compactor);
         upkeep_shorten_log(db);
-        // For people and tools only: the database does not depend on it.
-        if (options_file_write(db->dir, &db->options) != LSM_OK)
-            eventlog_write(db->events, "options_not_saved", "reason=%s", lsm_errmsg());
     }
     *out = MOVE(db);
     return LSM_OK;

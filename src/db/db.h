@@ -31,7 +31,8 @@ struct lsm_db {
     uint64_t opened_ns;
 
     // Changeable ones are read through `engine_options` or atomics below.
-    struct lsm_options options; // changed under both, read under either, of
+    struct lsm_options kept;    // in OPTIONS; as the next one
+    struct lsm_options options; // in force; changed under both, read under either, of
     struct mutex set_option_mu; // rank LOCK_DB: options change one at a time; held across I/O
     struct mutex options_mu;    // rank LOCK_LEAF
     _Atomic uint64_t value_threshold;

@@ -259,39 +259,71 @@ static void tell_change(struct lsm_db *db, const struct lsm_options *before,
     upkeep_heed_options(db, before, after);
 }
 
-// The change is on disk before it takes effect: a failure leaves the old value in force.
-static lsm_status change_option(struct lsm_db *db, const char *name, const char *value)
+// A change of one option by its name.
+typedef lsm_status (*change_fn)(lsm_options *options, const char *name, const char *value);
+
+static lsm_status reset(lsm_options *options, const char *name, const char *value)
+{
+    (void)value;
+    return lsm_options_reset(options, name);
+}
+
+// What the database keeps of the change is on disk before it takes effect: a failure leaves the
+// old value in force.
+static lsm_status change_locked(struct lsm_db *db, change_fn change, const char *name,
+                                const char *value)
 {
     const struct lsm_options before = db->options;
     struct lsm_options after = before;
+    struct lsm_options kept = db->kept;
 
     mutex_assert_held(&db->set_option_mu);
-    TRY(lsm_options_set(&after, name, value));
+    TRY(change(&after, name, value));
+    options_merge(&after, &kept);
     TRY(options_check(&after));
-    TRY(options_file_write(db->dir, &after));
+    if (!options_keep_same(&kept, &db->kept))
+        TRY(options_file_write(db->dir, &kept));
 
     mutex_lock(&db->options_mu);
     db->options = after;
+    db->kept = kept;
     mutex_unlock(&db->options_mu);
     db_apply_options(db, &after);
     tell_change(db, &before, &after);
-    eventlog_write(db->events, "option_changed", "name=%s value=%s", name, value);
+    eventlog_write(db->events, "option_changed", "name=%s value=%s", name,
+                   value == NULL ? "default" : value);
     return LSM_OK;
 }
 
-lsm_status lsm_set_option(lsm_db *db, const char *name, const char *value)
+static lsm_status change_option(struct lsm_db *db, change_fn change, const char *name,
+                                const char *value, const char *function)
 {
     bool is_changeable;
     lsm_status status;
 
-    TRY(db_check_writable(db, "lsm_set_option"));
+    TRY(db_check_writable(db, function));
     TRY(options_is_changeable(name, &is_changeable));
     if (!is_changeable)
         return lsm_fail(LSM_INVALID, "option %s cannot change while the database is open", name);
     mutex_lock(&db->set_option_mu);
-    status = change_option(db, name, value);
+    status = change_locked(db, change, name, value);
     mutex_unlock(&db->set_option_mu);
     return status;
+}
+
+lsm_status lsm_set_option(lsm_db *db, const char *name, const char *value)
+{
+    return change_option(db, lsm_options_set, name, value, "lsm_set_option");
+}
+
+lsm_status lsm_set_option_once(lsm_db *db, const char *name, const char *value)
+{
+    return change_option(db, lsm_options_set_once, name, value, "lsm_set_option_once");
+}
+
+lsm_status lsm_reset_option(lsm_db *db, const char *name)
+{
+    return change_option(db, reset, name, NULL, "lsm_reset_option");
 }
 
 lsm_status lsm_get_option(lsm_db *db, const char *name, lsm_buf *value)
@@ -303,4 +335,20 @@ lsm_status lsm_get_option(lsm_db *db, const char *name, lsm_buf *value)
     options = db->options;
     mutex_unlock(&db->options_mu);
     return lsm_options_get(&options, name, value);
+}
+
+lsm_status lsm_option_from(lsm_db *db, const char *name, lsm_option_source *out)
+{
+    lsm_option_source source;
+    lsm_status status;
+
+    TRY(db_check(db, "lsm_option_from"));
+    if (out == NULL)
+        return lsm_fail(LSM_INVALID, "lsm_option_from: out is NULL");
+    mutex_lock(&db->options_mu);
+    status = options_source(&db->options, &db->kept, name, &source);
+    mutex_unlock(&db->options_mu);
+    if (status == LSM_OK)
+        *out = source;
+    return status;
 }

@@ -1,4 +1,10 @@
 // options.h -- every option of a database: one table of names, types and ranges.
+//
+// An option belongs to the database or to the process that opens it. What belongs to the
+// database is kept in its file OPTIONS (options_file.h) once somebody has said it, and stays in
+// force until somebody says otherwise:
+//
+//   what the caller says  >  what the database keeps  >  the default
 
 #ifndef LSM_DB_OPTIONS_H
 #define LSM_DB_OPTIONS_H
@@ -46,6 +52,12 @@ struct lsm_options {
     uint64_t events_size_max;
     uint64_t keys_in_errors;
 
+    // What the caller says of each option, a bit by its place in the table; nothing: as the
+    // database keeps it, else as the field is.
+    uint64_t set;   // the value of the field
+    uint64_t once;  // of those, for this opening only: the database does not keep it
+    uint64_t reset; // the default; the database is to forget what it keeps
+
     // Not an option by name: a database inside another env, for tests and the
     // in-memory mode. Borrowed. NULL: the machine's.
     struct env *env;
@@ -72,11 +84,33 @@ static inline bool options_check_memory(const struct lsm_options *options)
 // LSM_INVALID when options contradict each other.
 lsm_status options_check(const struct lsm_options *options);
 
-// Appends all options as a text file to `to`.
+// Brings together what the caller says in `options` and what the database has kept: `options`
+// becomes what is in force, `kept` what is to be kept. Doing it again changes nothing.
+void options_merge(struct lsm_options *options, struct lsm_options *kept);
+
+// Whether two of what databases keep are the same.
+bool options_keep_same(const struct lsm_options *a, const struct lsm_options *b);
+
+// From where the value of an option is, when `options` is in force and `kept` is kept.
+lsm_status options_source(const struct lsm_options *options, const struct lsm_options *kept,
+                          const char *name, lsm_option_source *out);
+
+// Takes over what `kept` sets, as what the caller says.
+void options_take(struct lsm_options *options, const struct lsm_options *kept);
+
+// Appends all options as a text file to `to`: those that are set, the others as comments.
 lsm_status options_format(const struct lsm_options *options, lsm_buf *to);
 
 // Sets what the lines of `text` name; `name` is of the file, for the words.
 lsm_status options_parse(struct lsm_options *options, lsm_slice text, const char *name);
+
+// The same of what a database keeps: its own options only, behind a line with a checksum.
+lsm_status options_format_kept(const struct lsm_options *kept, lsm_buf *to);
+
+// Reads what options_format_kept() or an older lsmkv has written, which told all options of the
+// last open. LSM_CORRUPT, telling how to go on, when it is not as it was written; LSM_UNSUPPORTED
+// for an option that only a newer lsmkv knows.
+lsm_status options_parse_kept(struct lsm_options *kept, lsm_slice text, const char *name);
 
 // Whether the option may change while the database is open; LSM_INVALID, suggesting the
 // nearest name, when there is no such option.

@@ -1,6 +1,7 @@
 // salvage.c -- putting together what the parts find, and writing it.
 
 #include "db/salvage.h"
+#include "db/options_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -457,6 +458,18 @@ static lsm_status claim_new(struct salvage *s, struct env *env)
     return PLANTED(SKIP_SALVAGE_MARK) ? LSM_OK : put_mark(s);
 }
 
+// What the damaged database kept is kept by the new one, unless the caller says otherwise. Where
+// that cannot be read the defaults do: nothing is merged that is older than what is salvaged.
+static void take_options(const struct salvage *s, struct lsm_options *options)
+{
+    struct lsm_options kept;
+
+    if (options_file_read(s->source.dir, &kept) != LSM_OK)
+        return;
+    options_merge(options, &kept);
+    options_take(options, &kept);
+}
+
 static lsm_status open_new(struct salvage *s)
 {
     struct lsm_options options;
@@ -470,6 +483,7 @@ static lsm_status open_new(struct salvage *s)
         options = *s->request->options;
     else
         options_init(&options);
+    take_options(s, &options);
     options.create_if_missing = true;
     options.error_if_exists = true;
     options.in_memory = false;

@@ -103,6 +103,7 @@ static size_t count_entries(void)
 static void leave_database(enum ending ending)
 {
     open_at(DB_DIR);
+    assert_ok(lsm_set_option(f.db, "table_size", "24KiB"));
     put_numbers("old", 0, 20);
     assert_ok(lsm_flush(f.db));
     put_numbers("new", 0, 10);
@@ -182,6 +183,7 @@ static bool has_kind(const struct files *files, enum filename_kind kind)
 static void live(const char *path)
 {
     open_at(path);
+    assert_ok(lsm_set_option(f.db, "table_size", "32KiB"));
     put_numbers("mine", 0, 30);
     assert_ok(lsm_flush(f.db));
     assert_ok(lsm_compact_range(f.db, NULL, NULL, NULL));

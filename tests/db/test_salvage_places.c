@@ -191,7 +191,7 @@ Test(salvage_places, a_salvage_that_was_cut_short_is_named_when_it_is_in_the_way
 {
     put_text(&f, "a", "1");
     db_fixture_close(&f);
-    sim_crash_at(f.sim, 60);
+    sim_crash_at(f.sim, 45);
     assert_status(try_salvage(false), LSM_IO);
     sim_restart(f.sim, SIM_ALL, 0);
     assert_status(lsm_open(NEW_DIR, &f.options, &f.db), LSM_INVALID);

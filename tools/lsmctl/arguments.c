@@ -15,7 +15,9 @@ enum common_key {
     KEY_JSON = COMMON_KEY,
     KEY_HEX,
     KEY_FILES,
+    KEY_ONCE,
     KEY_QUIET = 'q',
+    KEY_VERBOSE = 'v',
     KEY_KEYSPACE = 'k',
     KEY_OPTION = 'o',
     KEY_HELP = 'h',
@@ -30,7 +32,17 @@ static const struct argp_option common_options[] = {
      .key = KEY_FILES,
      .doc = "Keys and values given are names of files that hold them, '-' is standard input"},
     {.name = "keyspace", .key = KEY_KEYSPACE, .arg = "NAME", .doc = "Work in this keyspace"},
-    {.name = "option", .key = KEY_OPTION, .arg = "NAME=VALUE", .doc = "Set a database option"},
+    {.name = "option",
+     .key = KEY_OPTION,
+     .arg = "NAME=VALUE",
+     .doc = "Set a database option, and keep it there (VALUE 'default': no more)"},
+    {.name = "once",
+     .key = KEY_ONCE,
+     .arg = "NAME=VALUE",
+     .doc = "Set a database option for this command only"},
+    {.name = "verbose",
+     .key = KEY_VERBOSE,
+     .doc = "Tell which options are in force, and from where"},
     {.name = "quiet", .key = KEY_QUIET, .doc = "Say nothing but errors on stderr"},
     {.key = KEY_HELP, .flags = OPTION_HIDDEN},
     {0},
@@ -127,19 +139,21 @@ static lsm_status flag_set(struct tool *tool, const struct flag *flag, char *arg
     return LSM_OK;
 }
 
-static lsm_status set_option(struct tool *tool, const char *argument)
+static lsm_status set_option(struct tool *tool, const char *argument, bool once)
 {
     const char *equals = strchr(argument, '=');
     char name[64];
 
     if (equals == NULL || (size_t)(equals - argument) >= sizeof name)
-        return lsm_fail(LSM_INVALID, "-o %s: wanted NAME=VALUE", argument);
+        return lsm_fail(LSM_INVALID, "%s %s: wanted NAME=VALUE", once ? "--once" : "-o", argument);
     memcpy(name, argument, (size_t)(equals - argument));
     name[equals - argument] = '\0';
-    TRY(lsm_options_set(tool->options, name, equals + 1));
     if (strcmp(name, "create_if_missing") == 0)
         tool->has_create_option = true;
-    return LSM_OK;
+    if (strcmp(equals + 1, "default") == 0)
+        return lsm_options_reset(tool->options, name);
+    return once ? lsm_options_set_once(tool->options, name, equals + 1)
+                : lsm_options_set(tool->options, name, equals + 1);
 }
 
 // argp's parser functions; state->input is the tool.
@@ -163,8 +177,12 @@ static error_t parse_common(int key, char *argument, struct argp_state *state)
     case KEY_KEYSPACE:
         tool->keyspace = argument;
         return 0;
+    case KEY_VERBOSE:
+        tool->verbose = true;
+        return 0;
     case KEY_OPTION:
-        if (set_option(tool, argument) != LSM_OK)
+    case KEY_ONCE:
+        if (set_option(tool, argument, key == KEY_ONCE) != LSM_OK)
             argp_error(state, "%s", lsm_errmsg());
         return 0;
     case KEY_HELP:

@@ -439,6 +439,7 @@ static void print_option_json(cJSON *array, const lsm_option_info *info, const c
     json_add_text(object, "default", info->default_value);
     json_add_text(object, "type", info->type);
     json_add_text(object, "range", info->range);
+    json_add_bool(object, "kept", info->kept);
     json_add_bool(object, "changeable", info->changeable);
     json_add_text(object, "help", info->help);
 }
@@ -451,19 +452,19 @@ static void print_option_row(struct grid *grid, const lsm_option_info *info, con
     grid_add(grid, "%s%s", value, is_default ? "" : " *");
     grid_add(grid, "%s", info->default_value);
     grid_add(grid, "%s", info->range);
+    grid_add(grid, "%s", info->kept ? "database" : "process");
     grid_add(grid, "%s", info->changeable ? "yes" : "no");
     grid_add(grid, "%s", info->help);
 }
 
-// Takes over what the database's OPTIONS file sets.
 static lsm_status load_database_options(struct tool *tool)
 {
     char path[4096];
 
-    snprintf(path, sizeof path, "%s/%s", tool->operands[0], filename_of(FILENAME_OPTIONS, 0).text);
+    snprintf(path, sizeof path, "%s/%s", tool->operands[0], filename_of(FILENAME_CURRENT, 0).text);
     if (access(path, F_OK) != 0)
         return lsm_fail(LSM_NOT_FOUND, "%s: there is no such file", path);
-    return lsm_options_load(tool->options, path);
+    return lsm_options_load_from_db(tool->options, tool->operands[0]);
 }
 
 static lsm_status run_options(struct tool *tool)
@@ -477,8 +478,8 @@ static lsm_status run_options(struct tool *tool)
 
     if (tool->operand_count == 1)
         status = load_database_options(tool);
-    grid_init(&grid, "llllll");
-    grid_head(&grid, "option|value|default|range|changeable|meaning");
+    grid_init(&grid, "lllllll");
+    grid_head(&grid, "option|value|default|range|of|changeable|meaning");
     for (size_t i = 0; status == LSM_OK && lsm_option_at(i, &info); i++) {
         status = lsm_options_get(tool->options, info.name, &value);
         if (status != LSM_OK)
@@ -550,11 +551,14 @@ const struct command look_commands[] = {
      .operands_min = 0,
      .operands_max = 1,
      .summary = "Options: values, defaults, ranges, meaning",
-     .details = "With a database: what it was last opened with, as its file OPTIONS says; a star\n"
-                "marks what is not the default. Without one: the defaults.\n\n"
-                "Examples:\n"
-                "  lsmctl options\n"
-                "  lsmctl options people\n",
+     .details =
+         "With a database: what it keeps, as its file OPTIONS says; a star marks what is not\n"
+         "the default. Without one: the defaults. An option of the database is kept there\n"
+         "once it is set, by -o or by an application, whoever opens it next; one of the\n"
+         "process is not.\n\n"
+         "Examples:\n"
+         "  lsmctl options\n"
+         "  lsmctl options people\n",
      .run = run_options},
     {0},
 };

@@ -5,13 +5,13 @@ _lsmctl()
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     local commands="create get put del scan count load dump info stats levels segments keyspaces
         options events find inspect manifest verify compact salvage bench help version"
-    local common="--json --hex --files --keyspace --option --quiet --help"
+    local common="--json --hex --files --keyspace --option --once --verbose --quiet --help"
     local command= word i
 
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-        -k | -o | --keyspace | --option) ((i++)) ;;
+        -k | -o | --keyspace | --option | --once) ((i++)) ;;
         -*) ;;
         *)
             command=$word

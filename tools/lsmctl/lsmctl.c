@@ -224,7 +224,8 @@ static void print_overview(FILE *to)
         }
     }
     fputs("\nFlags for every command: --json --hex --files --keyspace NAME (-k)\n"
-          "--option NAME=VALUE (-o) --quiet (-q). `lsmctl help COMMAND` tells more.\n"
+          "--option NAME=VALUE (-o) --once NAME=VALUE --verbose (-v) --quiet (-q).\n"
+          "`lsmctl help COMMAND` tells more.\n"
           "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 corruption, 5 locked.\n",
           to);
 }

@@ -68,6 +68,7 @@ struct tool {
     bool hex;
     bool files;
     bool quiet;
+    bool verbose;
     const char *keyspace;   // NULL: "default"
     lsm_options *options;   // from -o
     bool has_create_option; // create_if_missing is one of them

@@ -149,6 +149,26 @@ static lsm_status open_keyspace(const struct tool *tool, bool create, const char
     return status == LSM_NOT_FOUND ? fail_no_keyspace(session->db, tool->keyspace, hint) : status;
 }
 
+// Which options are in force that nobody would expect from the defaults.
+static lsm_status tell_options(const struct tool *tool, lsm_db *db)
+{
+    static const char *const sources[] = {
+        [LSM_OPTION_DATABASE] = "kept in the database", [LSM_OPTION_CALLER] = "of this command"};
+    CLEANUP(lsm_buf_free) lsm_buf value = LSM_BUF_INIT;
+    lsm_option_info info;
+
+    for (size_t i = 0; lsm_option_at(i, &info); i++) {
+        lsm_option_source source;
+
+        TRY(lsm_option_from(db, info.name, &source));
+        if (source == LSM_OPTION_DEFAULT || strcmp(info.name, "create_if_missing") == 0)
+            continue; // the command says what it creates
+        TRY(lsm_get_option(db, info.name, &value));
+        say(tool, "option %s = %s, %s\n", info.name, (const char *)value.data, sources[source]);
+    }
+    return LSM_OK;
+}
+
 lsm_status session_open(struct tool *tool, enum session_mode mode, struct session *out)
 {
     const char *path = tool->operands[0];
@@ -170,6 +190,8 @@ lsm_status session_open(struct tool *tool, enum session_mode mode, struct sessio
     TRY(status);
     if (session.is_new)
         say(tool, "created database %s\n", path);
+    if (tool->verbose)
+        TRY(tell_options(tool, session.db));
     TRY(open_keyspace(tool, create, hint, &session));
     *out = session;
     session = (struct session){0};
