@@ -405,6 +405,16 @@ static int format_with_units(char *to, size_t size, uint64_t value, const struct
     return snprintf(to, size, "%llu%s", (unsigned long long)(value / best->factor), best->name);
 }
 
+// With as few digits as read back the same.
+static void format_number(char *to, size_t size, double number)
+{
+    for (int digits = 6; digits <= 17; digits++) {
+        (void)snprintf(to, size, "%.*g", digits, number);
+        if (strtod(to, NULL) == number)
+            return;
+    }
+}
+
 static void format_by_spec(const struct lsm_options *options, const struct option_spec *spec,
                            char *to, size_t size)
 {
@@ -423,7 +433,7 @@ static void format_by_spec(const struct lsm_options *options, const struct optio
         (void)snprintf(to, size, "%llu", (unsigned long long)value);
         break;
     case OPTION_NUMBER:
-        (void)snprintf(to, size, "%g", *number_field(spec, readable));
+        format_number(to, size, *number_field(spec, readable));
         break;
     case OPTION_BOOL:
         (void)snprintf(to, size, "%s", value != 0 ? "true" : "false");

@@ -72,6 +72,8 @@ Test(options, values_are_numbers_with_units)
         {"in_memory", "true", "true"},
         {"in_memory", "false", "false"},
         {"filter_bits", "7.5", "7.5"},
+        {"filter_bits", "7.123456789", "7.123456789"},
+        {"filter_bits", "0.1", "0.1"},
         {"value_threshold", "0", "0"},
     };
 

@@ -8,6 +8,26 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+// The same as the file that a database keeps.
+static void take_kept(lsm_slice text)
+{
+    struct lsm_options kept, again;
+    lsm_buf written = LSM_BUF_INIT;
+
+    options_init(&kept);
+    options_init(&again);
+    if (options_parse_kept(&kept, text, "OPTIONS") != LSM_OK) {
+        if (lsm_errmsg()[0] == '\0' || kept.set != 0)
+            abort();
+        return;
+    }
+    if (options_format_kept(&kept, &written) != LSM_OK ||
+        options_parse_kept(&again, slice_of_buf(&written), "OPTIONS") != LSM_OK ||
+        !options_keep_same(&kept, &again))
+        abort();
+    lsm_buf_free(&written);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct lsm_options options, again;
@@ -21,6 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (buf_append(&text, data, size) != LSM_OK || buf_append_u8(&text, 0) != LSM_OK)
         abort();
     text.size--;
+    take_kept(slice_of_buf(&text));
     if (options_parse(&options, slice_of_buf(&text), "OPTIONS") != LSM_OK) {
         if (lsm_errmsg()[0] == '\0')
             abort();
