@@ -301,7 +301,8 @@ static bool may_mount(void)
     int how = 0;
 
     if (child == 0) {
-        (void)freopen("/dev/null", "w", stdout);
+        if (freopen("/dev/null", "w", stdout) == NULL)
+            _exit(1);
         mounts_begin(NEEDS_DEVICES);
         _exit(0);
     }

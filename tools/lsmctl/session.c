@@ -18,9 +18,9 @@ static bool database_exists(const char *path)
 {
     char current[PATH_SIZE];
     struct stat st;
+    const int size = snprintf(current, sizeof current, "%s/CURRENT", path);
 
-    snprintf(current, sizeof current, "%s/CURRENT", path);
-    return stat(current, &st) == 0;
+    return size < PATH_SIZE && stat(current, &st) == 0;
 }
 
 // --- what was meant ---
