@@ -27,7 +27,9 @@ static void start(bool is_manual)
     ops = *f.db->env->ops;
     ops.random_bytes = count_pause;
     f.db->env->ops = &ops;
-    runs = races = pauses = 0;
+    runs = 0;
+    races = 0;
+    pauses = 0;
 }
 
 // Reads what another commit changes before this one can.

@@ -26,15 +26,15 @@ static const struct error {
     size_t short_by;
     bool is_absent;
 } errors[FAULT_ERRORS] = {
-    [FAULT_EIO] = {"EIO", LSM_IO, SIM_OP_ANY | OP_RANDOM, false, 0},
-    [FAULT_ENOSPC] = {"ENOSPC", LSM_NO_SPACE, OPS_THAT_TAKE_SPACE, true, 0},
-    [FAULT_ALLOCATION] = {"malloc", LSM_NO_MEMORY, 0, false, 0},
-    [FAULT_EMFILE] = {"EMFILE", LSM_BUSY, SIM_OP_OPEN | SIM_OP_LIST, false, 0},
-    [FAULT_ENOMEM] = {"ENOMEM", LSM_NO_MEMORY, SIM_OP_ANY, false, 0},
-    [FAULT_EROFS] = {"EROFS", LSM_READ_ONLY, OPS_THAT_WRITE, true, 0},
-    [FAULT_TORN_EIO] = {"EIO torn", LSM_IO, SIM_OP_WRITE, true, 13},
-    [FAULT_TORN_ENOSPC] = {"ENOSPC torn", LSM_NO_SPACE, SIM_OP_WRITE, true, 70},
-    [FAULT_ENOENT] = {"ENOENT", LSM_IO, SIM_OP_ANY, false, 0, .is_absent = true},
+    [FAULT_EIO] = {"EIO", LSM_IO, SIM_OP_ANY | OP_RANDOM, false, 0, false},
+    [FAULT_ENOSPC] = {"ENOSPC", LSM_NO_SPACE, OPS_THAT_TAKE_SPACE, true, 0, false},
+    [FAULT_ALLOCATION] = {"malloc", LSM_NO_MEMORY, 0, false, 0, false},
+    [FAULT_EMFILE] = {"EMFILE", LSM_BUSY, SIM_OP_OPEN | SIM_OP_LIST, false, 0, false},
+    [FAULT_ENOMEM] = {"ENOMEM", LSM_NO_MEMORY, SIM_OP_ANY, false, 0, false},
+    [FAULT_EROFS] = {"EROFS", LSM_READ_ONLY, OPS_THAT_WRITE, true, 0, false},
+    [FAULT_TORN_EIO] = {"EIO torn", LSM_IO, SIM_OP_WRITE, true, 13, false},
+    [FAULT_TORN_ENOSPC] = {"ENOSPC torn", LSM_NO_SPACE, SIM_OP_WRITE, true, 70, false},
+    [FAULT_ENOENT] = {"ENOENT", LSM_IO, SIM_OP_ANY, false, 0, true},
 };
 
 // A call of the env.

@@ -36,12 +36,12 @@ static const struct command {
     const char *arguments[ARGUMENTS];
     bool is_load; // holds any number of its lines, in order
 } script[COMMANDS] = {
-    {{"put", "@", "a", "first"}, false},
+    {{"put", "@", "a", "first", "--create"}, false},
     {{"load", "@", "<", "-o", "memtable_size=64KiB", "-o", "segment_size_max=1MiB"}, true},
     {{"put", "@", "a", "second", "-o", "value_threshold=1"}, false},
     {{"del", "@", "a"}, false},
     {{"compact", "@"}, false},
-    {{"put", "@", "b", "third", "-k", "things"}, false},
+    {{"put", "@", "b", "third", "-k", "things", "--create"}, false},
     {{"load", "@", "<", "-k", "things", "--sync", "full"}, true},
 };
 
