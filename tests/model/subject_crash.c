@@ -136,8 +136,9 @@ static lsm_status write_again(struct subject *s, const struct reference *ref, ls
         ++*count;
         if (write->is_delete)
             TRY(lsm_txn_delete(txn, keyspace, op_key(write->key)));
-        else
-            TRY(lsm_txn_put_entry(txn, keyspace, op_key(write->key), write->value, write->expiry,
+        else // 0 would ask for the default of a keyspace that may have got one since
+            TRY(lsm_txn_put_entry(txn, keyspace, op_key(write->key), write->value,
+                                  write->expiry == 0 ? LSM_EXPIRY_NONE : write->expiry,
                                   write->user_byte));
     }
     return LSM_OK;
