@@ -38,7 +38,8 @@ static lsm_status pause_after_conflict(struct lsm_db *db, unsigned tries)
     return LSM_OK;
 }
 
-// `*is_refused`: a condition of the transaction's own failed, which trying again does not change.
+// `*is_refused`: it failed for a condition of the transaction's own, which trying again does not
+// change. One that it has gone on from is none: what commits after it can lose a race.
 static lsm_status try_once(struct lsm_db *db, const struct retry *retry, bool *is_refused)
 {
     lsm_txn *txn;
@@ -46,7 +47,7 @@ static lsm_status try_once(struct lsm_db *db, const struct retry *retry, bool *i
 
     TRY(lsm_begin(db, LSM_TXN_SERIALIZABLE, &txn));
     status = retry->run(txn, retry->ctx);
-    *is_refused = txn->is_refused;
+    *is_refused = status == LSM_CONFLICT && txn->is_refused;
     if (status == LSM_OK)
         status = lsm_commit(txn, retry->options);
     lsm_txn_free(txn);

@@ -10,11 +10,10 @@
 
 // Sets up the jobs and what wakes them; the scheduler exists.
 void upkeep_start(struct lsm_db *db);
-// Takes the jobs out of the scheduler.
 // Reads the clocks, tells the event log of a difference that comes or goes, and sees to it that
 // merges hear when the system's clock is believed. Not of a read-only database.
 struct clock_state upkeep_watch_clock(struct lsm_db *db);
-
+// Takes the jobs out of the scheduler.
 void upkeep_stop(struct lsm_db *db);
 // Options have changed: what was made due by one of them is due by the new one.
 void upkeep_heed_options(struct lsm_db *db, const struct lsm_options *before,

@@ -106,6 +106,30 @@ Test(retry, what_refuses_by_itself_is_run_once)
     end();
 }
 
+// Is refused one key, does without it, and then loses as lose() does.
+static lsm_status go_on_and_lose(lsm_txn *txn, void *ctx)
+{
+    if (lsm_txn_put_if_absent(txn, NULL, lsm_str("taken"), lsm_str("mine")) != LSM_CONFLICT)
+        return lsm_txn_put(txn, NULL, lsm_str("a"), lsm_str("was not refused"));
+    return lose(txn, ctx);
+}
+
+Test(retry, a_race_lost_after_a_refusal_that_was_gone_on_from_is_run_again)
+{
+    struct retry retry = {.run = go_on_and_lose, .ctx = "mine", .tries_max = 100};
+    bool is_exhausted;
+
+    start(false);
+    put_text(&f, "taken", "there");
+    races = 1;
+    assert_ok(retry_run(f.db, &retry, &is_exhausted));
+    cr_assert(eq(uint, runs, 2));
+    cr_assert(eq(uint, atomic_load(&pauses), 1));
+    assert_holds(&f, NULL, "a", "mine");
+    assert_holds(&f, NULL, "taken", "there");
+    end();
+}
+
 // --- one-shot writes with a condition run in the same loop ---
 
 enum { COUNTERS = 8, ADDITIONS = 200 };
