@@ -205,7 +205,8 @@ LSM_API void lsm_options_free(lsm_options *options);
  * nearest name; nothing is set then. */
 LSM_MUST_CHECK lsm_status lsm_options_set(lsm_options *options, const char *name,
                                           const char *value);
-/* The same, for this opening only: the database does not keep it. */
+/* The same, for this opening only: the database does not keep it. What it keeps must hold
+ * without it: opening is LSM_INVALID when an option set otherwise contradicts the rest. */
 LSM_MUST_CHECK lsm_status lsm_options_set_once(lsm_options *options, const char *name,
                                                const char *value);
 /* As the database says: takes back what was set. */

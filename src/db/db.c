@@ -532,8 +532,10 @@ static lsm_status settle_options(struct lsm_db *db, bool *is_kept)
     found = db->kept;
     options_merge(&db->options, &db->kept);
     TRY(options_check(&db->options));
-    db_apply_options(db, &db->options);
     *is_kept = options_keep_same(&found, &db->kept);
+    if (!*is_kept && !db->is_read_only)
+        TRY(options_check_kept(&db->kept));
+    db_apply_options(db, &db->options);
     return LSM_OK;
 }
 

@@ -281,8 +281,10 @@ static lsm_status change_locked(struct lsm_db *db, change_fn change, const char 
     TRY(change(&after, name, value));
     options_merge(&after, &kept);
     TRY(options_check(&after));
-    if (!options_keep_same(&kept, &db->kept))
+    if (!options_keep_same(&kept, &db->kept)) {
+        TRY(options_check_kept(&kept));
         TRY(options_file_write(db->dir, &kept));
+    }
 
     mutex_lock(&db->options_mu);
     db->options = after;

@@ -455,6 +455,7 @@ void options_merge(struct lsm_options *options, struct lsm_options *kept)
         if (!spec->kept || (options->once & bit) != 0)
             continue;
         if ((options->reset & bit) != 0) {
+            set_default(spec, kept);
             kept->set &= ~bit;
         } else if ((options->set & bit) != 0) {
             copy_value(spec, kept, options);
@@ -516,6 +517,13 @@ lsm_status options_check(const struct lsm_options *options)
                         (unsigned long long)options->debt_stop,
                         (unsigned long long)options->debt_slowdown);
     return LSM_OK;
+}
+
+lsm_status options_check_kept(const struct lsm_options *kept)
+{
+    lsm_status status = options_check(kept);
+
+    return status == LSM_OK ? LSM_OK : lsm_fail_in(status, "what the database would keep");
 }
 
 // --- text files ---

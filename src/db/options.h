@@ -83,6 +83,9 @@ static inline bool options_check_memory(const struct lsm_options *options)
 
 // LSM_INVALID when options contradict each other.
 lsm_status options_check(const struct lsm_options *options);
+// The same of what is to be kept, where the rest has its default: what holds only beside options
+// that somebody has set for this time would keep everybody else out.
+lsm_status options_check_kept(const struct lsm_options *kept);
 
 // Brings together what the caller says in `options` and what the database has kept: `options`
 // becomes what is in force, `kept` what is to be kept. Doing it again changes nothing.

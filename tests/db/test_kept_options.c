@@ -270,6 +270,38 @@ Test(kept_options, opening_without_options_writes_no_file)
     assert_in_force("versions_to_keep", "10", LSM_OPTION_DATABASE);
 }
 
+// What holds only beside an option that is set for this time would keep everybody else out.
+Test(kept_options, what_is_kept_does_not_contradict_itself)
+{
+    open_db();
+    assert_ok(lsm_set_option_once(db, "level0_stop", "9000"));
+    assert_ok(lsm_set_option_once(db, "level0_slowdown", "5000"));
+    assert_status(lsm_set_option(db, "level0_trigger", "1000"), LSM_INVALID);
+    cr_assert(strstr(lsm_errmsg(), "would keep") != NULL, "%s", lsm_errmsg());
+    assert_in_force("level0_trigger", "4", LSM_OPTION_DEFAULT);
+    close_db();
+
+    assert_ok(lsm_options_set_once(options, "debt_stop", "1TiB"));
+    assert_ok(lsm_options_set(options, "debt_slowdown", "500GiB"));
+    assert_status(lsm_open(DB_DIR, options, &db), LSM_INVALID);
+    fresh_options();
+    open_db();
+    assert_in_force("debt_slowdown", "4GiB", LSM_OPTION_DEFAULT);
+}
+
+// A comment of the file that keeps them tells the default of what is not set.
+Test(kept_options, after_a_reset_the_file_tells_the_default)
+{
+    CLEANUP(lsm_buf_free) lsm_buf text = LSM_BUF_INIT;
+
+    assert_ok(lsm_options_set(options, "versions_to_keep", "10"));
+    open_db();
+    assert_ok(lsm_reset_option(db, "versions_to_keep"));
+    assert_ok(options_format_kept(&db->kept, &text));
+    assert_ok(buf_append_u8(&text, 0));
+    cr_assert(strstr(text.data, "\n# versions_to_keep = 1\n") != NULL, "%s", (char *)text.data);
+}
+
 // The old ones or the new ones, whatever call fails.
 Test(kept_options, a_failure_at_any_call_leaves_what_was_or_what_is_to_be)
 {
