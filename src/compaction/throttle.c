@@ -50,19 +50,6 @@ static uint64_t load(const _Atomic uint64_t *option)
     return atomic_load_explicit(option, memory_order_relaxed);
 }
 
-uint64_t throttle_memory_max(const struct engine_options *options)
-{
-    return 2 * load(&options->memtable_size);
-}
-
-uint64_t throttle_log_bytes_max(const struct engine_options *options)
-{
-    const uint64_t memory_max = throttle_memory_max(options);
-    const uint64_t min = load(&options->log_bytes_min);
-
-    return memory_max > min ? memory_max : min;
-}
-
 static void press(struct pressure *pressure, enum stall_cause cause, uint64_t amount,
                   uint64_t slowdown, uint64_t stop)
 {

@@ -31,9 +31,19 @@ lsm_status throttle_new(struct engine *engine, struct throttle **out);
 void throttle_free(struct throttle *throttle);
 
 // Bytes that all memtables together may hold.
-uint64_t throttle_memory_max(const struct engine_options *options);
+static inline uint64_t throttle_memory_max(const struct engine_options *options)
+{
+    return 2 * atomic_load_explicit(&options->memtable_size, memory_order_relaxed);
+}
+
 // Bytes of log that may wait to be flushed before writers are slowed: what a replay reads.
-uint64_t throttle_log_bytes_max(const struct engine_options *options);
+static inline uint64_t throttle_log_bytes_max(const struct engine_options *options)
+{
+    const uint64_t memory_max = throttle_memory_max(options);
+    const uint64_t min = atomic_load_explicit(&options->log_bytes_min, memory_order_relaxed);
+
+    return memory_max > min ? memory_max : min;
+}
 
 // Recomputes the state from the current view and options; called at every change of either,
 // by any thread, with no lock of a rank above LOCK_LOG held.

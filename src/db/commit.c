@@ -92,16 +92,21 @@ lsm_status commit_run(struct lsm_db *db, struct write_request *request,
     return LSM_OK;
 }
 
-uint64_t commit_expiry(struct lsm_db *db, const struct keyspace *keyspace, uint64_t ttl_seconds,
-                       uint64_t expiry_seconds)
+// What has expired when it is written is from elsewhere, or the clock is wrong.
+static uint64_t given_expiry(struct lsm_db *db, uint64_t expiry_seconds)
 {
     if (expiry_seconds == LSM_EXPIRY_NONE)
         return 0;
-    if (expiry_seconds != 0) {
-        if (expiry_seconds <= oracle_wall_seconds(db->oracle))
-            oracle_doubt(db->oracle, expiry_seconds);
-        return expiry_seconds;
-    }
+    if (expiry_seconds <= oracle_wall_seconds(db->oracle))
+        oracle_doubt(db->oracle, expiry_seconds);
+    return expiry_seconds;
+}
+
+uint64_t commit_expiry(struct lsm_db *db, const struct keyspace *keyspace, uint64_t ttl_seconds,
+                       uint64_t expiry_seconds)
+{
+    if (UNLIKELY(expiry_seconds != 0))
+        return given_expiry(db, expiry_seconds);
     if (ttl_seconds == 0)
         ttl_seconds = atomic_load_explicit(&keyspace->ttl_seconds, memory_order_relaxed);
     if (ttl_seconds == 0)

@@ -62,14 +62,6 @@ lsm_status logged_memtable_add_segment(struct logged_memtable *lm, struct segmen
     return LSM_OK;
 }
 
-size_t logged_memtable_segment_count(const struct logged_memtable *lm)
-{
-    // Relaxed: only the holder of the role writes it, which is the caller.
-    const struct segment_set *set = atomic_load_explicit(&lm->segments, memory_order_relaxed);
-
-    return set == NULL ? 0 : set->count;
-}
-
 struct segment *logged_memtable_find_segment(const struct logged_memtable *lm, uint32_t id)
 {
     const struct segment_set *set = atomic_load_explicit(&lm->segments, memory_order_acquire);

@@ -33,7 +33,14 @@ void logged_memtable_unref(struct logged_memtable *lm);
 // [role] Makes `segment` one of those its pointers resolve through, if it is not yet.
 lsm_status logged_memtable_add_segment(struct logged_memtable *lm, struct segment *segment);
 // [role] How many those are.
-size_t logged_memtable_segment_count(const struct logged_memtable *lm);
+static inline size_t logged_memtable_segment_count(const struct logged_memtable *lm)
+{
+    // Relaxed: only the holder of the role writes it, which is the caller.
+    const struct segment_set *set = atomic_load_explicit(&lm->segments, memory_order_relaxed);
+
+    return set == NULL ? 0 : set->count;
+}
+
 // Inside an epoch section; NULL when unknown.
 struct segment *logged_memtable_find_segment(const struct logged_memtable *lm, uint32_t id);
 

@@ -190,14 +190,14 @@ void oracle_doubt(struct oracle *oracle, uint64_t expiry)
     mutex_unlock(&oracle->mu);
 }
 
-// Looks once a second whether the clock has stepped back. Threads that read it at about the
+// Notes what the clock says once a second, and looks whether it is behind that. Threads that read it at about the
 // same time may see that where there is no step; then nothing is concluded.
 static uint64_t observe(struct oracle *oracle)
 {
     const uint64_t now = clock_wall_ns(oracle->env);
     const uint64_t seen = atomic_load_explicit(&oracle->seen_ns, memory_order_relaxed);
 
-    if (LIKELY(now / NS_PER_SECOND == seen / NS_PER_SECOND))
+    if (LIKELY(now - seen < NS_PER_SECOND)) // wraps when it has stepped back
         return now;
     atomic_store_explicit(&oracle->seen_ns, now, memory_order_relaxed);
     if (now < seen)
