@@ -190,8 +190,8 @@ void oracle_doubt(struct oracle *oracle, uint64_t expiry)
     mutex_unlock(&oracle->mu);
 }
 
-// Notes what the clock says once a second, and looks whether it is behind that. Threads that read it at about the
-// same time may see that where there is no step; then nothing is concluded.
+// Notes what the clock says once a second, and looks whether it is behind that. Threads that
+// read it at about the same time may see that where there is no step; then nothing is concluded.
 static uint64_t observe(struct oracle *oracle)
 {
     const uint64_t now = clock_wall_ns(oracle->env);
