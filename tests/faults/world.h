@@ -57,7 +57,8 @@ struct world {
     uint32_t damaged_sum; // of the copy that is salvaged
     bool is_rescued;      // that succeeded
     uint64_t rescued_count;
-    char problem[1024]; // the first thing that was wrong; "" when nothing was
+    bool is_file_hidden; // a file may seem not to be there, and is then damage
+    char problem[1024];  // the first thing that was wrong; "" when nothing was
 };
 
 // A world on `sim`, which it takes over, with nothing open.
